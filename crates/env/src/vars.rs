@@ -1,0 +1,67 @@
+//! Every environment variable that Bellwether reads.
+
+use bellwether_model::Secret;
+
+/// One variable: its name and what it does.
+#[derive(Clone, Copy, Debug)]
+pub struct Var {
+    pub name: &'static str,
+    pub meaning: &'static str,
+}
+
+/// Filter of the log, as `tracing` has it: `info`, `bellwether_page=debug`.
+pub const LOG: Var = Var {
+    name: "BELLWETHER_LOG",
+    meaning: "what is logged: info, debug, bellwether_page=debug",
+};
+/// Form of the log.
+pub const LOG_FORMAT: Var = Var {
+    name: "BELLWETHER_LOG_FORMAT",
+    meaning: "form of the log: text (default) or json",
+};
+/// State database, as `--state`.
+pub const STATE: Var = Var {
+    name: "BELLWETHER_STATE",
+    meaning: "PostgreSQL address for state, as --state",
+};
+/// API token for the command line, as `--token`.
+pub const TOKEN: Var = Var {
+    name: "BELLWETHER_TOKEN",
+    meaning: "API token that the command line sends",
+};
+/// Address of the server for the command line, as `--server`.
+pub const SERVER: Var = Var {
+    name: "BELLWETHER_SERVER",
+    meaning: "address of the server that the command line asks",
+};
+/// Set by continuous integration: tests that need something missing fail instead of skipping.
+pub const CI: Var = Var {
+    name: "CI",
+    meaning: "true: a test whose data or server is missing fails",
+};
+/// Colour off, as https://no-color.org has it.
+pub const NO_COLOR: Var = Var {
+    name: "NO_COLOR",
+    meaning: "any value: no colour in the terminal",
+};
+
+/// All of them, for the documentation.
+pub const ALL: [Var; 7] = [LOG, LOG_FORMAT, STATE, TOKEN, SERVER, CI, NO_COLOR];
+
+impl Var {
+    /// The value, when it is set and not empty.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the environment"
+    )]
+    pub fn get(&self) -> Option<String> {
+        std::env::var(self.name)
+            .ok()
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The value as a secret.
+    pub fn secret(&self) -> Option<Secret> {
+        self.get().map(Secret::new)
+    }
+}
