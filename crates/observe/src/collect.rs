@@ -1,0 +1,69 @@
+//! Built-in collectors: sources of exposition text that are not scraped over HTTP.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bellwether_model::Labels;
+
+/// What a built-in collector reads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CollectorKind {
+    /// This host, with node_exporter's metric names.
+    Host,
+    /// Processes of this host grouped by name, with process-exporter's metric names.
+    Processes,
+    /// A Redis server, with redis_exporter's metric names.
+    Redis(SocketAddr),
+    /// A PostgreSQL server without credentials: `pg_up` and how long connecting takes.
+    Postgres(SocketAddr),
+    /// An nginx server: `nginx_up`, and its `stub_status` page when `path` names one.
+    Nginx {
+        address: SocketAddr,
+        path: Option<String>,
+    },
+}
+
+/// One built-in collector to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectorConfig {
+    /// Value of the `job` label, unique among all jobs.
+    pub job: String,
+    /// Value of the `instance` label.
+    pub instance: String,
+    /// More labels for its series.
+    pub labels: Labels,
+    pub interval: Duration,
+    pub timeout: Duration,
+    pub kind: CollectorKind,
+}
+
+impl CollectorConfig {
+    /// The host collector as job `bellwether-host`, with the host's name as `instance`.
+    pub fn host(interval: Duration) -> Self {
+        Self::builtin("bellwether-host", interval, CollectorKind::Host)
+    }
+
+    /// The process collector as job `bellwether-processes`.
+    pub fn processes(interval: Duration) -> Self {
+        Self::builtin("bellwether-processes", interval, CollectorKind::Processes)
+    }
+
+    fn builtin(job: &str, interval: Duration, kind: CollectorKind) -> Self {
+        Self {
+            job: job.to_owned(),
+            instance: hostname(),
+            labels: Labels::empty(),
+            interval,
+            timeout: interval.min(Duration::from_secs(10)),
+            kind,
+        }
+    }
+}
+
+/// The host's name.
+pub fn hostname() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
