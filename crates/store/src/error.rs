@@ -37,6 +37,8 @@ pub enum StoreError {
         size: usize,
         max: usize,
     },
+    #[error("{what} is nested more than {max} levels deep")]
+    TooDeep { what: String, max: usize },
     #[error(
         "the state at {place} has schema {found}, this version knows up to {known}: \
          it was written by a newer version"
@@ -66,6 +68,7 @@ impl StoreError {
             | Self::StaleFence { .. }
             | Self::IdTaken { .. }
             | Self::TooLarge { .. }
+            | Self::TooDeep { .. }
             | Self::Corrupt { .. } => Blame::Us,
             Self::NewerSchema { .. } | Self::Open { .. } | Self::Backup { .. } => Blame::Operator,
             Self::Unavailable { blame, .. } => *blame,

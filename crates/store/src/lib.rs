@@ -16,12 +16,19 @@
 //! could repeat an effect, and the clock: every `now` is handed in.
 
 mod api;
+mod client;
+mod conn;
 mod error;
 mod memory;
+mod migrate;
+mod ops;
 mod prepare;
+mod rows;
+mod sqlite;
 
 pub use api::{
     Begin, BoxFuture, Committed, DeliveryFilter, EventFilter, Fence, Lease, Stats, Store,
 };
 pub use error::{Blame, StoreError};
 pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;

@@ -9,6 +9,9 @@ use crate::error::StoreError;
 /// Longest body, payload or event data, as JSON text.
 pub(crate) const MAX_JSON: usize = 16 << 20;
 
+/// Deepest nesting of it; the parser stops at 128.
+pub(crate) const MAX_DEPTH: usize = 120;
+
 /// Nanoseconds since 1970, the form in which times are stored; saturates in 1677 and 2262.
 pub(crate) fn nanos(time: Timestamp) -> i64 {
     i64::try_from(time.as_nanosecond()).unwrap_or(if time.as_second() < 0 {
@@ -39,7 +42,25 @@ fn clamp_any(at: &mut Option<Timestamp>) {
     *at = at.map(|at| time(nanos(at)));
 }
 
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(values) => {
+            levels == 0 || values.iter().any(|value| is_deeper(value, levels - 1))
+        }
+        Value::Object(values) => {
+            levels == 0 || values.values().any(|value| is_deeper(value, levels - 1))
+        }
+        _ => false,
+    }
+}
+
 fn check_json(what: &str, value: &Value) -> Result<(), StoreError> {
+    if is_deeper(value, MAX_DEPTH) {
+        return Err(StoreError::TooDeep {
+            what: what.to_owned(),
+            max: MAX_DEPTH,
+        });
+    }
     let size = serde_json::to_string(value).map_or(usize::MAX, |text| text.len());
     if size > MAX_JSON {
         return Err(StoreError::TooLarge {
