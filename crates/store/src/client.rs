@@ -250,17 +250,15 @@ impl<T: Queued + Send + Sync> Store for T {
     }
 
     fn load(&self, kind: Kind) -> BoxFuture<'_, Result<Vec<Record>, StoreError>> {
-        self.client()
-            .ask(&self.client().reads, Request::Load(kind.0), records)
+        ask(&self.client().reads, Request::Load(kind.0), records)
     }
 
     fn get(&self, kind: Kind, id: &str) -> BoxFuture<'_, Result<Option<Record>, StoreError>> {
         let mut id = id.to_owned();
         prepare::clean(&mut id);
-        self.client()
-            .ask(&self.client().reads, Request::Get(kind.0, id), |answer| {
-                records(answer).map(|mut found| found.pop())
-            })
+        ask(&self.client().reads, Request::Get(kind.0, id), |answer| {
+            records(answer).map(|mut found| found.pop())
+        })
     }
 
     fn load_due(
@@ -268,8 +266,7 @@ impl<T: Queued + Send + Sync> Store for T {
         now: Timestamp,
         limit: u32,
     ) -> BoxFuture<'_, Result<Vec<Record>, StoreError>> {
-        self.client()
-            .ask(&self.client().reads, Request::Due(now, limit), records)
+        ask(&self.client().reads, Request::Due(now, limit), records)
     }
 
     fn deliveries(
@@ -284,10 +281,9 @@ impl<T: Queued + Send + Sync> Store for T {
     }
 
     fn delivery(&self, id: DeliveryId) -> BoxFuture<'_, Result<Option<Delivery>, StoreError>> {
-        self.client()
-            .ask(&self.client().reads, Request::Delivery(id), |answer| {
-                deliveries(answer).map(|mut found| found.pop())
-            })
+        ask(&self.client().reads, Request::Delivery(id), |answer| {
+            deliveries(answer).map(|mut found| found.pop())
+        })
     }
 
     fn begin_attempts(
@@ -303,8 +299,7 @@ impl<T: Queued + Send + Sync> Store for T {
     }
 
     fn recover(&self, now: Timestamp) -> BoxFuture<'_, Result<Vec<Delivery>, StoreError>> {
-        self.client()
-            .ask(&self.client().reads, Request::Recover(now), deliveries)
+        ask(&self.client().reads, Request::Recover(now), deliveries)
     }
 
     fn events(&self, filter: EventFilter) -> BoxFuture<'_, Result<Vec<Event>, StoreError>> {
@@ -349,13 +344,11 @@ impl<T: Queued + Send + Sync> Store for T {
     }
 
     fn release_lease(&self, lease: &Lease) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.client()
-            .ask(&self.client().writes, Request::Release(lease.clone()), done)
+        ask(&self.client().writes, Request::Release(lease.clone()), done)
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.client()
-            .ask(&self.client().writes, Request::Ping, done)
+        ask(&self.client().writes, Request::Ping, done)
     }
 
     fn stats(&self) -> BoxFuture<'_, Result<Stats, StoreError>> {
@@ -377,7 +370,6 @@ impl<T: Queued + Send + Sync> Store for T {
     }
 
     fn backup(&self, path: &Path) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.client()
-            .ask(&self.client().reads, Request::Backup(path.to_owned()), done)
+        ask(&self.client().reads, Request::Backup(path.to_owned()), done)
     }
 }
