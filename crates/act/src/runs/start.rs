@@ -25,7 +25,7 @@ impl<'a> Turn<'a> {
 }
 impl Runs {
     pub(super) fn handle(&mut self, _event: RunEvent, _turn: &mut Turn<'_>) {}
-    pub(super) fn next_wake(&self) -> Option<Timestamp> {
+    pub fn next_wake(&self) -> Option<Timestamp> {
         None
     }
     pub(super) fn restore_one(&mut self, _record: Record, _problems: &mut Problems) {}
