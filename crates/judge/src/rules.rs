@@ -1,0 +1,104 @@
+//! Rule files, read with the position of every fault.
+
+mod read;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_model::{Labels, Problems};
+use bellwether_promql::{Expr, ParserOptions};
+use serde::Serialize;
+
+use crate::text::TemplateText;
+
+/// Reads rule files.
+#[derive(Clone, Debug, Default)]
+pub struct RuleFile {
+    /// What the expressions may use.
+    pub parser: ParserOptions,
+}
+
+/// One group of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupConfig {
+    /// File as the user named it.
+    pub file: Arc<str>,
+    pub name: String,
+    /// `None`: the global evaluation interval.
+    pub interval: Option<Duration>,
+    /// `None`: the global one.
+    pub query_offset: Option<Duration>,
+    /// Alerts or series that one rule may give; 0: no limit.
+    pub limit: usize,
+    /// In order of evaluation.
+    pub rules: Vec<RuleConfig>,
+    pub line: u32,
+}
+
+/// What a rule gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleKind {
+    Recording,
+    Alerting,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleConfig {
+    pub kind: RuleKind,
+    /// Name of the alert, or of the series that is recorded.
+    pub name: String,
+    pub expr: Expr,
+    /// The expression as written.
+    pub expr_text: String,
+    /// `for`
+    pub hold: Duration,
+    pub keep_firing_for: Duration,
+    /// With those of the group, sorted by name.
+    pub labels: Vec<(String, TemplateText)>,
+    /// Sorted by name.
+    pub annotations: Vec<(String, TemplateText)>,
+    /// Who owns it; handed on as the annotation `owner`.
+    pub owner: String,
+    /// What to do about it; handed on as the annotation `runbook`.
+    pub runbook: String,
+    pub line: u32,
+    pub column: u32,
+}
+
+// === impl RuleFile ===
+
+impl RuleFile {
+    /// Reads a file with the stable language. What is wrong is reported, the rest is returned: a bad rule does not
+    /// hide its group, a bad group not the others.
+    pub fn read(file: &str, text: &str, problems: &mut Problems) -> Vec<GroupConfig> {
+        Self::default().read_with(file, text, problems)
+    }
+
+    /// Reads a file.
+    pub fn read_with(&self, file: &str, text: &str, problems: &mut Problems) -> Vec<GroupConfig> {
+        read::read(self, file, text, problems)
+    }
+}
+
+// === impl RuleConfig ===
+
+impl RuleConfig {
+    /// Labels as configured, not expanded.
+    pub fn label_texts(&self) -> Labels {
+        texts(&self.labels)
+    }
+
+    /// Annotations as configured, not expanded.
+    pub fn annotation_texts(&self) -> Labels {
+        texts(&self.annotations)
+    }
+}
+
+fn texts(pairs: &[(String, TemplateText)]) -> Labels {
+    pairs
+        .iter()
+        .map(|(name, text)| (name, text.as_str()))
+        .collect()
+}
