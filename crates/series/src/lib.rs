@@ -18,9 +18,15 @@
 //!
 //! Not here: PromQL, HTTP, remote write, metadata and exemplars.
 
+mod block;
+mod codec;
+mod disk;
+mod head;
+mod index;
 mod options;
 mod report;
 mod store;
+mod wal;
 
 pub use options::{Durability, Options};
 pub use report::{

@@ -1,153 +1,113 @@
 //! The store: one folder, shared by every thread that writes and reads.
+//!
+//! Locks, in the order they are taken: `maintenance` (one maintainer), `log` (one appender at a time: the order in the
+//! log is the order in memory), the head's table, one series. `blocks` is a list behind an `Arc` that is swapped whole.
 
-use std::path::Path;
-use std::sync::{PoisonError, RwLock};
+mod append;
+mod maintain;
+mod merge;
+mod open;
+mod query;
+mod status;
 
-use bellwether_model::series::{
-    AppendReport, MemorySeries, RefSample, SampleSink, Selection, SeriesRef, SeriesSet,
-    SeriesSource, SinkError, SourceError,
-};
-use bellwether_model::{Labels, Matcher};
-use jiff::Timestamp;
+#[cfg(test)]
+mod tests;
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use crate::block::Block;
+use crate::disk::{Disk, FolderLock};
+use crate::head::Head;
 use crate::options::Options;
-use crate::report::{
-    Cardinality, MaintainReport, OpenError, OpenReport, SnapshotError, Stats, VerifyReport,
-};
+use crate::wal::Wal;
+use crate::wal::record::RecordWriter;
 
 /// The embedded store. Share it with an `Arc`; every method takes `&self`.
 pub struct Store {
-    inner: RwLock<(Vec<Labels>, MemorySeries)>,
+    dir: PathBuf,
+    options: Options,
+    /// Milliseconds of a first block.
+    span: i64,
+    /// Milliseconds that a sample may be late.
+    window: i64,
+    disk: Disk,
+    head: Head,
+    log: Mutex<Log>,
+    /// Number of the last append that is on stable storage.
+    synced: Mutex<u64>,
+    blocks: RwLock<Arc<Vec<Arc<Block>>>>,
+    maintenance: Mutex<Maintenance>,
+    counters: Counters,
+    _lock: FolderLock,
 }
+
+/// What an append needs for itself.
+struct Log {
+    wal: Wal,
+    /// Descriptions of series, which go before the samples.
+    series: RecordWriter,
+    samples: RecordWriter,
+    /// Number of appends so far.
+    appends: u64,
+}
+
+/// What only maintenance needs.
+struct Maintenance {
+    next_block: u64,
+}
+
+/// Running figures.
+#[derive(Default)]
+struct Counters {
+    appended: AtomicU64,
+    out_of_order: AtomicU64,
+    duplicate: AtomicU64,
+    conflicting: AtomicU64,
+    refused: AtomicU64,
+    /// Bounds of the times in the head; not narrowed before the next compaction.
+    oldest: AtomicI64,
+    newest: AtomicI64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every critical section leaves its data whole at each step that can panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// === impl Store ===
 
 impl Store {
-    /// Opens (or creates) the store in `dir` and replays its log. Damage does not stop it: it is in the report.
-    pub fn open(_dir: &Path, _options: Options) -> Result<(Self, OpenReport), OpenError> {
-        let inner = RwLock::default();
-        Ok((Self { inner }, OpenReport::default()))
+    /// The blocks as they are now.
+    fn blocks(&self) -> Arc<Vec<Arc<Block>>> {
+        Arc::clone(&self.blocks.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Forces what was appended to stable storage. Call it about every second ([`crate::Durability::interval`]).
-    pub fn sync(&self) -> Result<(), SinkError> {
-        Ok(())
-    }
-
-    /// Writes full spans of the head to blocks, merges blocks, deletes what is past retention, puts damaged blocks
-    /// aside. Call it every half minute or so from a thread that may block; appends and reads go on meanwhile.
-    pub fn maintain(&self, _now: Timestamp) -> MaintainReport {
-        MaintainReport::default()
-    }
-
-    /// Figures about the store now.
-    pub fn stats(&self) -> Stats {
-        Stats::default()
-    }
-
-    /// Who makes the series: the `top` largest of each kind.
-    pub fn cardinality(&self, _top: usize) -> Cardinality {
-        Cardinality::default()
-    }
-
-    /// Reads every block and checks every checksum.
-    pub fn verify(&self) -> VerifyReport {
-        VerifyReport::default()
-    }
-
-    /// Writes a copy of the store as it is now into the empty or missing folder `to`; it opens as a store.
-    pub fn snapshot(&self, _to: &Path) -> Result<(), SnapshotError> {
-        Ok(())
+    /// Swaps the list of blocks; `change` gets the present one.
+    fn change_blocks(&self, change: impl FnOnce(&mut Vec<Arc<Block>>)) {
+        let mut blocks = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = blocks.to_vec();
+        change(&mut next);
+        next.sort_by_key(|block| (block.contents.start, block.contents.id));
+        *blocks = Arc::new(next);
     }
 }
 
-impl SampleSink for Store {
-    fn resolve(&self, labels: &Labels) -> Result<SeriesRef, SinkError> {
-        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let position = inner.0.iter().position(|known| known == labels);
-        let index = position.unwrap_or_else(|| {
-            inner.0.push(labels.clone());
-            inner.0.len() - 1
-        });
-        Ok(SeriesRef(index as u64))
-    }
+// === impl Counters ===
 
-    fn append(&self, samples: &[RefSample]) -> Result<AppendReport, SinkError> {
-        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let mut report = AppendReport::default();
-        for sample in samples {
-            match inner.0.get(sample.series.0 as usize).cloned() {
-                None => report.unknown += 1,
-                Some(labels) => {
-                    inner
-                        .1
-                        .push(&labels, sample.timestamp, sample.value.clone());
-                    report.appended += 1;
-                }
-            }
+impl Counters {
+    fn new(oldest: i64, newest: i64) -> Self {
+        Self {
+            oldest: AtomicI64::new(oldest),
+            newest: AtomicI64::new(newest),
+            ..Self::default()
         }
-        Ok(report)
     }
-}
 
-struct Snapshot(Vec<(Labels, bellwether_model::series::SampleBuffer)>);
-
-impl SeriesSet for Snapshot {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-    fn labels(&self, index: usize) -> &Labels {
-        &self.0[index].0
-    }
-    fn read(
-        &self,
-        index: usize,
-        buffer: &mut bellwether_model::series::SampleBuffer,
-    ) -> Result<(), SourceError> {
-        buffer.clone_from(&self.0[index].1);
-        Ok(())
-    }
-}
-
-impl SeriesSource for Store {
-    fn select(&self, selection: &Selection) -> Result<Box<dyn SeriesSet + '_>, SourceError> {
-        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let set = inner.1.select(selection)?;
-        let mut out = Vec::new();
-        for index in 0..set.len() {
-            let mut buffer = bellwether_model::series::SampleBuffer::default();
-            set.read(index, &mut buffer)?;
-            out.push((set.labels(index).clone(), buffer));
+    fn add(counter: &AtomicU64, amount: usize) {
+        if amount > 0 {
+            counter.fetch_add(amount as u64, Ordering::Relaxed);
         }
-        Ok(Box::new(Snapshot(out)))
-    }
-
-    fn label_names(
-        &self,
-        selectors: &[Vec<Matcher>],
-        min: i64,
-        max: i64,
-    ) -> Result<Vec<String>, SourceError> {
-        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.1.label_names(selectors, min, max)
-    }
-
-    fn label_values(
-        &self,
-        name: &str,
-        selectors: &[Vec<Matcher>],
-        min: i64,
-        max: i64,
-    ) -> Result<Vec<String>, SourceError> {
-        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.1.label_values(name, selectors, min, max)
-    }
-
-    fn series(
-        &self,
-        selectors: &[Vec<Matcher>],
-        min: i64,
-        max: i64,
-    ) -> Result<Vec<Labels>, SourceError> {
-        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.1.series(selectors, min, max)
     }
 }
