@@ -55,8 +55,8 @@ pub(crate) trait Queued {
 pub(crate) enum GroupFail {
     /// Nothing is stored.
     Before(DbError),
-    /// While committing: stored or not.
-    Committing(DbError),
+    /// While committing: stored or not. With the answers to give if it was.
+    Committing(DbError, Vec<Result<Answer, StoreError>>),
 }
 
 /// Takes all waiting jobs, up to the limit, after the first one.
@@ -90,7 +90,7 @@ pub(crate) async fn run_group<C: Conn>(
     };
     match conn.batch("commit").await {
         Ok(()) => Ok(done),
-        Err(error) if error.kind == DbErrorKind::Gone => Err(GroupFail::Committing(error)),
+        Err(error) if error.kind == DbErrorKind::Gone => Err(GroupFail::Committing(error, done)),
         Err(error) => {
             if conn.in_transaction() {
                 drop(conn.batch("rollback").await);

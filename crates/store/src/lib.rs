@@ -22,6 +22,7 @@ mod error;
 mod memory;
 mod migrate;
 mod ops;
+mod postgres;
 mod prepare;
 mod rows;
 mod sqlite;
@@ -31,4 +32,5 @@ pub use api::{
 };
 pub use error::{Blame, StoreError};
 pub use memory::MemoryStore;
+pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;

@@ -43,6 +43,16 @@ struct Sqlite(Connection);
 impl SqliteStore {
     /// Opens the file, or makes it (readable by its owner only), and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, None)
+    }
+
+    /// As [`Self::open`], but the file may not grow beyond so many pages of 4 KiB: a disk that is full, for tests.
+    #[doc(hidden)]
+    pub fn open_limited(path: &Path, max_pages: u32) -> Result<Self, StoreError> {
+        Self::open_with(path, Some(max_pages))
+    }
+
+    fn open_with(path: &Path, max_pages: Option<u32>) -> Result<Self, StoreError> {
         let place = path.display().to_string();
         let failed = |reason: String| StoreError::Open {
             place: place.clone(),
@@ -68,6 +78,11 @@ impl SqliteStore {
             Fail::Refused(error) => error,
             Fail::Db(error) => failed(error.reason),
         })?;
+        if let Some(pages) = max_pages {
+            writer
+                .batch_now(&format!("pragma max_page_count = {pages}"))
+                .map_err(|error| failed(error.reason))?;
+        }
         let counters = Arc::new(Counters::default());
         let (writes, write_queue) = mpsc::channel(MAX_WAITING);
         let (reads, read_queue) = mpsc::channel(MAX_WAITING);
@@ -131,7 +146,7 @@ fn write_all(conn: &mut Sqlite, mut queue: mpsc::Receiver<Job>, counters: &Count
                 Client::count(counters, &jobs, &answers);
                 reply_all(jobs, answers);
             }
-            Err(GroupFail::Before(error) | GroupFail::Committing(error)) => {
+            Err(GroupFail::Before(error) | GroupFail::Committing(error, _)) => {
                 tracing::warn!(%error, batches = jobs.len(), "state was not written");
                 fail_all(jobs, &error.into());
             }

@@ -101,7 +101,12 @@ pub(crate) fn delivery(raw: u64, key: &str) -> NewDelivery {
         id: id(raw),
         key: key.to_owned(),
         subject: Subject::new("case", format!("c{}", raw % 3)),
-        channel: if raw % 2 == 0 { "webhook" } else { "email" }.to_owned(),
+        channel: if raw.is_multiple_of(2) {
+            "webhook"
+        } else {
+            "email"
+        }
+        .to_owned(),
         target: "ops".to_owned(),
         payload: json!({ "title": "disk full" }),
         due_at: at(raw as i64),
