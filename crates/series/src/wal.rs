@@ -118,7 +118,11 @@ impl Wal {
             .open(&path)?;
         // The number is spent even if the header does not fit, so that a half-made file is never reused.
         self.next_number += 1;
-        if let Err(error) = self.disk.write_all(&mut file, &header()) {
+        let created = self
+            .disk
+            .write_all(&mut file, &header())
+            .and_then(|()| sync_folder(&self.dir));
+        if let Err(error) = created {
             // Nothing was acknowledged from this file; if it stays it is found torn and cut at the next start.
             drop(fs::remove_file(&path));
             return Err(error);
@@ -149,7 +153,9 @@ impl Wal {
                 .set_len(active.bytes)
                 .and_then(|()| active.file.seek(SeekFrom::Start(active.bytes)));
             if cut.is_err() {
-                // The segment ends in a torn record now; the next append opens another one.
+                // The segment ends in a torn record now; the next append opens another one. What is good in it may
+                // still have to reach the disk; the error to report is the first one.
+                drop(active.file.sync_data());
                 self.retire();
             }
             return Err(error);

@@ -4,7 +4,8 @@
 //! differences go in groups of [`GROUP`], each Rice-coded with its own parameter (Rice and Plaunt 1971): constant slopes
 //! cost six bits a group.
 //! Floats become integers by one power of ten for the whole column (the idea is VictoriaMetrics'), only where dividing
-//! back gives the same bits; what does not fit is an exception that keeps its bits.
+//! back gives the same bits; what does not fit is an exception that keeps its bits. If all integers lie on one grid (bytes
+//! in pages, sectors), their distances from the first are divided by it.
 
 use super::bits::{BitReader, BitWriter};
 use super::bytes::{unzigzag, zigzag};
@@ -206,6 +207,26 @@ fn mantissa(value: f64, exponent: usize) -> Option<i64> {
     ((integer as f64 / power).to_bits() == value.to_bits()).then_some(integer)
 }
 
+/// The largest number that divides the distance of every value from the first; zero when all are equal.
+fn grid(values: &[i64]) -> u64 {
+    let Some(first) = values.first() else {
+        return 0;
+    };
+    let mut common = 0;
+    for value in values {
+        // Mantissas are below 2^53, so the distance does not overflow.
+        let (mut a, mut b) = (common, value.wrapping_sub(*first).unsigned_abs());
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        common = a;
+        if common == 1 {
+            break;
+        }
+    }
+    common
+}
+
 /// Turns floats into decimal integers, unless too many of them do not fit.
 pub(super) fn to_decimal(values: &[f64]) -> Option<Decimal> {
     let exceptions_max = values.len() / 8 + 1;
@@ -244,7 +265,19 @@ pub(super) fn to_decimal(values: &[f64]) -> Option<Decimal> {
 impl Decimal {
     pub(super) fn encode(&self, out: &mut BitWriter) {
         out.put(u64::from(self.exponent), 4);
-        encode(out, &self.mantissas);
+        let grid = grid(&self.mantissas);
+        if grid > 1 {
+            let first = self.mantissas[0];
+            let distance = |value: &i64| (value - first) / grid as i64;
+            let distances: Vec<i64> = self.mantissas.iter().map(distance).collect();
+            out.put(1, 1);
+            out.put(first as u64, 64);
+            out.put(grid, 64);
+            encode(out, &distances);
+        } else {
+            out.put(0, 1);
+            encode(out, &self.mantissas);
+        }
         out.put(self.exceptions.len() as u64, 16);
         for (index, bits) in &self.exceptions {
             out.put(*index as u64, 16);
@@ -260,8 +293,18 @@ pub(super) fn decode_decimal(
     out: &mut Vec<f64>,
 ) -> Option<()> {
     let power = POWERS[reader.take(4)? as usize];
+    let (first, grid) = if reader.bit()? {
+        (reader.take(64)? as i64, reader.take(64)? as i64)
+    } else {
+        (0, 1)
+    };
     let mut mantissas = Vec::new();
     decode(reader, count, &mut mantissas)?;
+    if grid != 1 {
+        for mantissa in &mut mantissas {
+            *mantissa = mantissa.wrapping_mul(grid).wrapping_add(first);
+        }
+    }
     let start = out.len();
     if power == 1.0 {
         out.extend(mantissas.iter().map(|mantissa| *mantissa as f64));

@@ -10,6 +10,7 @@ use super::*;
 fn value() -> impl Strategy<Value = f64> {
     prop_oneof![
         4 => (-1000_i64..1000).prop_map(|v| v as f64),
+        2 => (-1000_i64..1000).prop_map(|v| v as f64 * 4096.0 + 17.0),
         3 => (-100_000_i64..100_000, 0..6_i32).prop_map(|(v, e)| v as f64 / 10_f64.powi(e)),
         2 => any::<u64>().prop_map(f64::from_bits),
         1 => Just(stale_nan()),
@@ -175,6 +176,14 @@ fn regular_counters_take_about_a_byte() {
     let (encoding, bytes) = encode_floats(&times, &values);
     assert_eq!(encoding, Encoding::Decimal);
     assert!(bytes.len() < 500, "{}", bytes.len());
+    // The same on a grid of pages costs little more.
+    let pages: Vec<f64> = values.iter().map(|value| value * 4096.0 + 512.0).collect();
+    let (encoding, paged) = encode_floats(&times, &pages);
+    assert_eq!(encoding, Encoding::Decimal);
+    assert!(paged.len() < bytes.len() + 25, "{}", paged.len());
+    let mut read = (Vec::new(), Vec::new());
+    decode_floats(encoding, &paged, 480, &mut read.0, &mut read.1).unwrap();
+    assert_eq!(read, (times, pages));
 }
 
 #[test]
