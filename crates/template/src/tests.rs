@@ -603,7 +603,7 @@ proptest! {
 
     #[test]
     fn no_mix_of_pieces_panics(picks in prop::collection::vec(0..PIECES.len(), 0..40)) {
-        let text: String = picks.iter().map(|i| format!("{} ", PIECES[*i])).collect();
+        let text: String = picks.iter().flat_map(|i| [PIECES[*i], " "]).collect();
         let once = render(&text);
         prop_assert_eq!(once, render(&text));
         let tight: String = picks.iter().map(|i| PIECES[*i]).collect();

@@ -108,6 +108,14 @@ fn with_yaml_hint(problem: Problem, text: &str, line: usize) -> Problem {
     let line_text = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
     if line_text.starts_with('\t') || line_text.trim_start_matches(' ').starts_with('\t') {
         problem.with_hint("YAML indents with spaces, this line has a tab")
+    } else if problem
+        .message
+        .contains("invalid indentation in quoted scalar")
+    {
+        problem.with_hint(
+            "a quoted text that goes on here must be indented further than its key: add spaces to this line and to \
+             the other lines of the text",
+        )
     } else if line_text.contains(": ") || line_text.contains('{') {
         problem.with_hint("check the indentation, and quote values that contain `: `, `{` or `#`")
     } else {
