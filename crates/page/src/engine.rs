@@ -1,30 +1,45 @@
 //! The pager: `step` in, decision out.
 //!
-//! Reading order: [`ingest`] (alerts), [`dispatch`] (groups and their flush), [`mute`] (inhibition and silences),
-//! [`notify`] (receivers), [`cases`], [`escalate`] (policies, people, pages), [`changes`] (silences, overrides,
-//! configuration), [`restore`], [`views`], [`invariants`].
+//! Reading order: `ingest` (alerts), `dispatch` (groups and their flush), `mute` (inhibition, silences, intervals),
+//! `notify` (receivers), `cases`, `escalate` (policies, people, pages), `messages` (what a page says), `changes`
+//! (silences, overrides, configuration), `restore`, `views`, `invariants`. `state` holds it all.
 
+mod cases;
+mod changes;
+mod dispatch;
+mod escalate;
+mod ingest;
+mod invariants;
+mod messages;
+mod mute;
+mod notify;
+mod restore;
 mod state;
+mod views;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
+use bellwether_model::IdSource;
 use bellwether_model::state::{Decision, Record};
-use bellwether_model::{CaseId, IdSource};
 use jiff::Timestamp;
 
 use crate::config::PageConfig;
 use crate::event::PagerEvent;
 use crate::reason::Reason;
-use crate::record::Case;
-use crate::schedule::{Override, Shift};
-use crate::view::{AlertView, CaseView, GroupView, OnCallView, SilenceView};
 
+pub use changes::silence_refusal;
+pub use ingest::{ALERT_BYTES_MAX, LABELS_MAX, refusal as alert_refusal};
 pub use state::Pager;
+
+use state::Due;
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Violation {
-    /// `PG1`, `PG2`, `PG4`: see architecture.
+    /// `PG1`, `PG2`, `PG4`: see the architecture.
     pub id: &'static str,
     pub text: String,
 }
@@ -32,7 +47,7 @@ pub struct Violation {
 impl Pager {
     /// A pager that knows nothing yet.
     pub fn new(config: Arc<PageConfig>) -> Self {
-        Self { config }
+        Self::empty(config)
     }
 
     /// Takes over the records of [`KINDS`](crate::record::KINDS), in any order, after a start. A record that cannot
@@ -40,8 +55,7 @@ impl Pager {
     /// get `resolve_timeout` to be heard of again. Afterwards feed a `DeliveryResult` for every delivery that has
     /// ended but whose result may not have been taken (repeats are harmless), then `Tick`.
     pub fn restore(&mut self, records: &[Record], now: Timestamp) -> Vec<String> {
-        let _ = (records, now);
-        Vec::new()
+        self.take_records(records, now)
     }
 
     /// Does what is due at `now`, then takes the event. Commit the decision's batch before performing its deliveries.
@@ -51,17 +65,21 @@ impl Pager {
         event: PagerEvent,
         ids: &mut dyn IdSource,
     ) -> Decision<Reason> {
-        let _ = (now, event, ids);
+        self.id_seed = ids.next_u64();
+        self.run_due(now);
+        self.take(now, event);
+        self.run_due(now);
+        let (batch, why) = self.finish();
         Decision {
-            batch: bellwether_model::Batch::default(),
-            wake_at: None,
-            why: Vec::new(),
+            batch,
+            wake_at: self.next_wake(),
+            why,
         }
     }
 
     /// When the pager wants the next `Tick`.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        None
+        self.first_due()
     }
 
     /// The configuration in use.
@@ -69,83 +87,50 @@ impl Pager {
         &self.config
     }
 
-    /// Cases: open ones first, then resolved ones (kept for a while), newest first.
-    pub fn cases(&self) -> Vec<&Case> {
-        Vec::new()
+    fn run_due(&mut self, now: Timestamp) {
+        while let Some(what) = self.pop_due(now) {
+            match what {
+                Due::Alert(fingerprint) => self.alert_due(now, fingerprint),
+                Due::Dirty => self.flush_dirty(),
+                Due::Silence(id) => self.silence_due(&id),
+                Due::Override(id) => {
+                    self.overrides.remove(&id);
+                    self.touch(Due::Override(id));
+                }
+                Due::Nflog(key) => {
+                    self.nflog.remove(&key);
+                    self.touch(Due::Nflog(key));
+                }
+                Due::Group(id) => self.group_due(now, &id),
+                Due::Case(id) => self.case_due(now, id),
+            }
+        }
     }
 
-    /// One case with its causes and what happens next.
-    pub fn case(&self, id: CaseId, now: Timestamp) -> Option<CaseView> {
-        let _ = (id, now);
-        None
-    }
-
-    /// A case by id, or by its five-character code when that is unique.
-    pub fn find_case(&self, text: &str) -> Option<CaseId> {
-        let _ = text;
-        None
-    }
-
-    /// Why this case pages, or does not, in sentences.
-    pub fn why(&self, id: CaseId, now: Timestamp) -> Vec<String> {
-        let _ = (id, now);
-        Vec::new()
-    }
-
-    /// Groups with their alerts, in the order of Alertmanager's `alerts/groups`.
-    pub fn groups(&self, now: Timestamp) -> Vec<GroupView> {
-        let _ = now;
-        Vec::new()
-    }
-
-    /// Alerts that have not ended, by fingerprint.
-    pub fn alerts(&self, now: Timestamp) -> Vec<AlertView> {
-        let _ = now;
-        Vec::new()
-    }
-
-    /// Silences, also those that have ended less than the retention (120 h) ago.
-    pub fn silences(&self, now: Timestamp) -> Vec<SilenceView> {
-        let _ = now;
-        Vec::new()
-    }
-
-    /// What a silence with these matchers would hide now.
-    pub fn silence_preview(
-        &self,
-        matcher_sets: &[Vec<bellwether_model::Matcher>],
-        now: Timestamp,
-    ) -> Vec<AlertView> {
-        let _ = (matcher_sets, now);
-        Vec::new()
-    }
-
-    /// Overrides that have not ended, by id.
-    pub fn overrides(&self) -> Vec<&Override> {
-        Vec::new()
-    }
-
-    /// Who is on call. An unknown schedule is nobody.
-    pub fn who_is_on_call(&self, schedule: &str, at: Timestamp) -> Vec<OnCallView> {
-        let _ = (schedule, at);
-        Vec::new()
-    }
-
-    /// Shifts of a schedule in `[from, to)`, with the layer or override they come from.
-    pub fn shifts(&self, schedule: &str, from: Timestamp, to: Timestamp) -> Vec<Shift> {
-        let _ = (schedule, from, to);
-        Vec::new()
-    }
-
-    /// Receivers that alerts with these labels go to, as `amtool config routes test` prints them.
-    pub fn routes_for(&self, labels: &bellwether_model::Labels) -> Vec<String> {
-        let _ = labels;
-        Vec::new()
-    }
-
-    /// Checks PG1, PG2 and PG4 on the present state. Call it after a step, with that step's `now`.
-    pub fn check_invariants(&self, now: Timestamp) -> Vec<Violation> {
-        let _ = now;
-        Vec::new()
+    fn take(&mut self, now: Timestamp, event: PagerEvent) {
+        match event {
+            PagerEvent::Alerts { alerts, source } => self.take_alerts(now, alerts, &source),
+            PagerEvent::Tick => {}
+            PagerEvent::DeliveryResult(result) => self.take_result(now, &result),
+            PagerEvent::Acknowledge { case, actor, as_of } => {
+                self.acknowledge(now, case, &actor, as_of);
+            }
+            PagerEvent::Unacknowledge { case, actor } => self.unacknowledge(now, case, &actor),
+            PagerEvent::Resolve { case, actor, text } => self.resolve(now, case, &actor, &text),
+            PagerEvent::Snooze { case, actor, until } => self.snooze(now, case, &actor, until),
+            PagerEvent::EscalateNow {
+                case,
+                actor,
+                as_of_step,
+            } => self.escalate_now(now, case, &actor, as_of_step),
+            PagerEvent::Comment { case, actor, text } => self.comment(now, case, &actor, &text),
+            PagerEvent::OpenCase(new) => self.open_by_hand(now, new),
+            PagerEvent::SilenceSet(new) => self.set_silence(now, new),
+            PagerEvent::SilenceExpire { id, actor } => self.expire_silence(now, &id, &actor),
+            PagerEvent::OverrideAdd(new) => self.add_override(now, new),
+            PagerEvent::OverrideRemove { id, actor } => self.remove_override(now, &id, &actor),
+            PagerEvent::ContextReady { case, text } => self.context_ready(now, case, &text),
+            PagerEvent::Reconfigure(config) => self.reconfigure(now, config),
+        }
     }
 }

@@ -68,6 +68,9 @@ pub struct StoredAlert {
     /// Its end was noticed and handled.
     #[serde(default)]
     pub resolved: bool,
+    /// Groups that have dropped it, their receivers having been told of its end.
+    #[serde(default)]
+    pub left: Vec<String>,
 }
 
 /// A notification that is on its way.
@@ -96,11 +99,15 @@ pub struct StoredGroup {
     /// Since when it has had no alerts.
     #[serde(default)]
     pub empty_since: Option<Timestamp>,
-    /// Alerts it holds that have ended, and are kept until everybody has been told.
-    pub members: Vec<String>,
     /// By integration: `webhook/0`.
     #[serde(default)]
     pub in_flight: BTreeMap<String, InFlight>,
+    /// Whether a notification of the present flush has failed.
+    #[serde(default)]
+    pub failed: bool,
+    /// Why alerts of the last flush went no further; empty when all did.
+    #[serde(default)]
+    pub muted: String,
 }
 
 /// A notification log entry as stored.
@@ -239,6 +246,12 @@ pub struct Case {
     /// Fingerprints of the alerts shown as context in the timeline already.
     #[serde(default)]
     pub causes: Vec<String>,
+    /// Why no page goes out at the moment, though one is due.
+    #[serde(default)]
+    pub withheld: Option<String>,
+    /// Resolved by a person, not by its alerts.
+    #[serde(default)]
+    pub resolved_by_hand: bool,
 }
 
 /// A silence as stored.
