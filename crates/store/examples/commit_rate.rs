@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p bellwether-store --example commit_rate -- state.db` (or a `postgres://` address).
 
+#![expect(clippy::print_stdout, reason = "a measurement prints its figures")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,12 +69,12 @@ async fn main() {
                 tokio::spawn(async move {
                     let mut latencies = Vec::new();
                     let mut number = 0;
-                    while clock.monotonic() - started < FOR {
+                    while clock.monotonic() < started + FOR {
                         number += 1;
                         let begun = clock.monotonic();
                         let batch = batch(&run, writer, number, clock.now());
                         store.commit(batch, None).await.expect("it is stored");
-                        latencies.push(clock.monotonic() - begun);
+                        latencies.push(clock.monotonic().saturating_sub(begun));
                     }
                     latencies
                 })
@@ -81,7 +83,7 @@ async fn main() {
         for writer in writers {
             latencies.extend(writer.await.expect("it does not panic"));
         }
-        let took = (clock.monotonic() - started).as_secs_f64();
+        let took = clock.monotonic().saturating_sub(started).as_secs_f64();
         latencies.sort();
         let after = store.stats().await.expect("it answers");
         let at = |quantile: f64| latencies[((latencies.len() - 1) as f64 * quantile) as usize];

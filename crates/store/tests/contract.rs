@@ -1,6 +1,10 @@
 //! One contract, three stores.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(
+    clippy::print_stdout,
+    reason = "says what it skips, and which case fails"
+)]
 
 #[path = "contract/differential.rs"]
 mod differential;

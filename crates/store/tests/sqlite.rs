@@ -99,10 +99,10 @@ async fn acknowledged_batches_survive_kill_9() {
     let mut acknowledged = [0; WRITERS as usize];
     for round in 0..12 {
         let mut child = start_writer(&path);
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // Until a random number of answers, then kill; what the pipe still holds was answered too.
         let mut left = u64::from(bellwether_env::random_bytes::<1>()[0]) + 1;
-        while let Some(line) = lines.next() {
+        for line in lines {
             let line = line.unwrap();
             let Some((writer, number)) = line
                 .split_once("ack ")

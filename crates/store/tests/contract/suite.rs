@@ -727,13 +727,13 @@ async fn odd_texts_and_times_are_stored(store: &dyn Store) {
     let mut odd = delivery(1, "k\0y'\"; drop table record; --$1 ?1");
     odd.due_at = Timestamp::MAX;
     odd.expires_at = Some(Timestamp::MIN);
-    odd.target = "ünï\u{1F4DF}\n".to_owned();
+    odd.target.push_str("ünï\u{1F4DF}\n");
     ok(store, deliveries(vec![odd.clone()])).await;
     let stored = store.delivery(id(1)).await.unwrap().unwrap().new;
     assert_eq!(stored.key, odd.key.replace('\0', "\u{fffd}"));
     assert_eq!(stored.target, odd.target);
     assert_eq!(stored.due_at.as_nanosecond(), i128::from(i64::MAX));
-    let expires_at = stored.expires_at.map(|t| t.as_nanosecond());
+    let expires_at = stored.expires_at.map(Timestamp::as_nanosecond);
     assert_eq!(expires_at, Some(i128::from(i64::MIN)));
     let mut precise = event("a", "x");
     precise.at = "2026-11-21T22:33:44.123456789Z".parse().unwrap();
