@@ -135,7 +135,7 @@ pub fn span(duration: SignedDuration) -> String {
 /// A short measured time: `850 ms`, `1.2 s`, then as [`span`].
 pub fn took(duration: SignedDuration) -> String {
     if duration.as_secs() < 60 {
-        seconds(duration.as_millis() as f64 / 1000.0)
+        seconds(duration.as_secs_f64())
     } else {
         span(duration)
     }
@@ -182,7 +182,7 @@ pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push('\u{202f}');
         }
         out.push(digit);

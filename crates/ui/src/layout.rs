@@ -153,7 +153,7 @@ fn item(chrome: &Chrome, (nav, name, href, picture, key): Entry, keys: bool) -> 
 fn foot(chrome: &Chrome, class: &str) -> Markup {
     html! {
         div class={ "foot " (class) } {
-            p.live data-live="" { span.pulse {} span { "live updates off" } }
+            p.live data-live="" { span.pulse {} span { "not live" } }
             @if let Some(user) = &chrome.user {
                 p.me { (crate::parts::person(user)) }
             }
@@ -167,7 +167,7 @@ fn foot(chrome: &Chrome, class: &str) -> Markup {
                 }
                 button.small.nojs { "Set" }
             }))
-            p.links {
+            div.links {
                 a href=(path::HELP) data-help="" { "Help" }
                 @if chrome.user.is_some() {
                     (form(chrome, path::LOGOUT, "plain inline", html! { button.link { "Sign out" } }))

@@ -121,7 +121,7 @@ fn read_table<'a>(events: &mut impl Iterator<Item = Event<'a>>, depth: usize) ->
     while let Some(event) = events.next() {
         match event {
             Event::Start(Tag::TableCell) => {
-                row.push(read_inlines(events, TagEnd::TableCell, depth))
+                row.push(read_inlines(events, TagEnd::TableCell, depth));
             }
             Event::End(TagEnd::TableHead) => head = std::mem::take(&mut row),
             Event::End(TagEnd::TableRow) => rows.push(std::mem::take(&mut row)),

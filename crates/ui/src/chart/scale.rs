@@ -42,8 +42,17 @@ impl Scale {
         let step = nice_step(high / 4.0 - low / 4.0);
         let (floor, ceil) = ((low / step).floor() * step, (high / step).ceil() * step);
         Self {
-            low: if floor.is_finite() { floor } else { low },
-            high: if ceil.is_finite() { ceil } else { high },
+            // Rounding may underflow past the value itself.
+            low: if floor.is_finite() {
+                floor.min(low)
+            } else {
+                low
+            },
+            high: if ceil.is_finite() {
+                ceil.max(high)
+            } else {
+                high
+            },
         }
     }
 

@@ -127,8 +127,9 @@ fn headline(chrome: &Chrome, cases: &[CaseRow], quiet: &QuietDay) -> Markup {
             header.hero.bad {
                 h1 { (count(paging, "thing hurts", "things hurt")) "." }
                 p {
-                    @if nobody == 0 { "Someone is on each of them." }
-                    @else { (shape(Tone::Bad)) " " (nobody) " without anyone on it." }
+                    @if nobody == 0 { "Someone is on it." }
+                    @else if nobody == paging { (shape(Tone::Bad)) " Nobody has taken it yet." }
+                    @else { (shape(Tone::Bad)) " " (nobody) " not taken by anyone yet." }
                 }
             }
         }

@@ -143,17 +143,17 @@ fn lanes(chrome: &Chrome, page: &OncallPage, schedule: &ScheduleView) -> Markup 
     let height = names.len() * 26 + 24;
     html! {
         svg.lanes width="100%" height=(height) role="img" aria-label={ "Who is on call in the next two weeks: " (names.join(", ")) } {
-            @for (at, label) in crate::chart::time_ticks(&chrome.zone, from, to, 14) {
+            @for (index, (at, label)) in crate::chart::time_ticks(&chrome.zone, from, to, 14).into_iter().enumerate() {
                 @let x = format!("{:.2}%", place(at));
                 line.grid x1=(x) x2=(x) y1="0" y2=(height - 18) {}
-                text.axis x=(x) y=(height - 4) { (label) }
+                text.axis.minor[index % 3 != 1] x=(x) y=(height - 4) { (label) }
             }
             @for (row, name) in names.iter().enumerate() {
                 @for shift in schedule.shifts.iter().filter(|shift| shift.person == *name && shift.from < to && shift.to > from) {
                     @let (start, end) = (place(shift.from), place(shift.to));
                     svg x={ (format!("{start:.2}")) "%" } y=(row * 26) width={ (format!("{:.2}", (end - start).max(0.3))) "%" } height="22" {
                         rect class={ "shift p" (colour(name)) @if shift.is_override { " override" } } width="100%" height="22" rx="4" {}
-                        text.shift-name x="6" y="15" { (name) }
+                        text.shift-name x="6" y="15" { (if end - start < 9.0 { first_name(name) } else { name }) }
                         title { (name) ", " (clock_text(chrome, shift.from)) " to " (clock_text(chrome, shift.to)) ", " (shift.source) }
                     }
                 }
@@ -172,6 +172,11 @@ fn lanes(chrome: &Chrome, page: &OncallPage, schedule: &ScheduleView) -> Markup 
     }
 }
 
+/// Enough to know who, in a small box.
+fn first_name(name: &str) -> &str {
+    name.split(' ').next().unwrap_or(name)
+}
+
 fn clock_text(chrome: &Chrome, at: Timestamp) -> String {
     format::brief(&chrome.zone, chrome.now, at)
 }
@@ -187,7 +192,7 @@ fn hand_offs(chrome: &Chrome, schedule: &ScheduleView) -> Markup {
     html! {
         @if next().next().is_none() { (empty("Nothing is planned.")) }
         ul.rows.hand-offs { @for shift in next() { li {
-            span.when { (clock(chrome, shift.from)) }
+            span.when { @if shift.from <= chrome.now { "now" } @else { (clock(chrome, shift.from)) } }
             div {
                 (crate::parts::person(&shift.person))
                 span.quiet { "until " (clock(chrome, shift.to)) ", " (shift.source) }
@@ -229,7 +234,7 @@ fn calendar(chrome: &Chrome, page: &OncallPage, schedule: &ScheduleView) -> Mark
                         span.date { (date.day()) @if date.day() == 1 || date == first { " " (date.strftime("%b").to_string()) } }
                         @if let Some(entries) = by_day.get(&date) {
                             @for (name, is_gap) in entries {
-                                @if *is_gap { span.who.gap { "nobody" } } @else { span class={ "who p" (colour(name)) } title=(name) { (name) } }
+                                @if *is_gap { span.who.gap { "nobody" } } @else { span class={ "who p" (colour(name)) } title=(name) { (first_name(name)) } }
                             }
                         }
                     }

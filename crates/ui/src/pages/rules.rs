@@ -159,7 +159,7 @@ fn rule_row(chrome: &Chrome, group: &str, rule: &RuleView) -> Markup {
                 @if !rule.alerts.is_empty() { p.quiet { (rule.alerts.len()) " active" } }
             }
             td.history { @if !rule.history.is_empty() { (strip(chrome, &rule.history)) } }
-            td.num { @if let Some(length) = rule.took { (took(length)) } }
+            td.num data-k="took" { @if let Some(length) = rule.took { (took(length)) } }
         }
     }
 }

@@ -92,8 +92,8 @@ pub fn render_runbooks(chrome: &Chrome, page: &RunbooksPage) -> String {
                         td.main { a href=(path::runbook(&row.id)) data-open="" { (row.title) } @if !row.alerts.is_empty() { p.quiet { "for " (row.alerts.join(", ")) } } }
                         td { (row.rung) }
                         td { (row.owner) }
-                        td { @match row.last_verified { Some(at) => (ago(chrome, at)), None => span.quiet { "never" } } }
-                        td.num { @if row.n_runs == 0 { span.quiet { "not run" } } @else { (row.n_succeeded) " of " (row.n_runs) } }
+                        td data-k="verified" { @match row.last_verified { Some(at) => (ago(chrome, at)), None => span.quiet { "never" } } }
+                        td.num data-k="worked" { @if row.n_runs == 0 { span.quiet { "not run" } } @else { (row.n_succeeded) " of " (row.n_runs) } }
                     } } }
                 } }
             }

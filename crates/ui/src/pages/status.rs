@@ -79,8 +79,8 @@ pub fn render_status(chrome: &Chrome, page: &StatusPage) -> String {
                 tbody { @for channel in &page.channels { tr {
                     td { (badge(channel.health.tone(), channel.health.word())) }
                     td.main { (channel.name) @if !channel.error.is_empty() { p.bad-text { (channel.error) } } }
-                    td { @match channel.last_ok { Some(at) => (ago(chrome, at)), None => span.quiet { "never" } } }
-                    td.num { (format::count(channel.n_sent)) } td.num { (format::count(channel.n_failed)) } td.num { (format::count(channel.n_waiting)) }
+                    td data-k="last success" { @match channel.last_ok { Some(at) => (ago(chrome, at)), None => span.quiet { "never" } } }
+                    td.num data-k="sent" { (format::count(channel.n_sent)) } td.num data-k="failed" { (format::count(channel.n_failed)) } td.num data-k="waiting" { (format::count(channel.n_waiting)) }
                 } } }
             } } }
         }

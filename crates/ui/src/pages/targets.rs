@@ -89,7 +89,7 @@ pub fn render_targets(chrome: &Chrome, page: &TargetsPage) -> String {
                     td { (badge(probe.health.tone(), probe.health.word())) }
                     td.main { (probe.name) p.quiet { (probe.kind) " " (probe.target) } }
                     td { @match probe.last_at { Some(at) => (ago(chrome, at)), None => "not yet" } }
-                    td.num { @if let Some(length) = probe.took { (took(length)) } }
+                    td.num data-k="took" { @if let Some(length) = probe.took { (took(length)) } }
                     td { (probe.detail) }
                 } } }
             } } }
@@ -133,9 +133,9 @@ fn pool_section(chrome: &Chrome, pool: &PoolView, only_down: bool) -> Markup {
                             @if !target.error.is_empty() { p.bad-text { (target.error) } }
                             (labels(&target.labels))
                         }
-                        td { @match target.last_scrape { Some(at) => (ago(chrome, at)), None => span.quiet { "not yet" } } }
-                        td.num { @if let Some(length) = target.took { (took(length)) } }
-                        td.num { @if let Some(count) = target.samples { (format::count(count)) } }
+                        td data-k="scraped" { @match target.last_scrape { Some(at) => (ago(chrome, at)), None => span.quiet { "not yet" } } }
+                        td.num data-k="took" { @if let Some(length) = target.took { (took(length)) } }
+                        td.num data-k="samples" { @if let Some(count) = target.samples { (format::count(count)) } }
                     } } }
                 } }
             }
