@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bellwether_env::Clock;
 use bellwether_model::Labels;
 
 /// What a built-in collector reads.
@@ -66,4 +67,14 @@ pub fn hostname() -> String {
         .nodename()
         .to_string_lossy()
         .into_owned()
+}
+
+/// Reads a collector: exposition text, or why there is none.
+pub(crate) async fn collect(
+    kind: &CollectorKind,
+    timeout: Duration,
+    clock: &dyn Clock,
+) -> Result<String, String> {
+    drop((kind, timeout, clock));
+    Err("not here yet".to_owned())
 }

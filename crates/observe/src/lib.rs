@@ -31,6 +31,8 @@ pub mod manager;
 pub mod probe;
 mod scrape;
 pub mod target;
+#[cfg(test)]
+mod testing;
 
 pub use collect::{CollectorConfig, CollectorKind};
 pub use config::{ScrapeConfig, ScrapeGlobals, read_scrape_configs};
