@@ -29,7 +29,7 @@ fn tags(html: &str) -> Vec<(String, bool, String)> {
         let tag = tag.trim_start_matches('/');
         let name: String = tag
             .chars()
-            .take_while(|c| c.is_ascii_alphanumeric())
+            .take_while(char::is_ascii_alphanumeric)
             .collect();
         found.push((name.to_ascii_lowercase(), closes, tag.to_owned()));
         rest = &rest[(end + 1).min(rest.len())..];

@@ -1,6 +1,19 @@
 //! One of each page, filled with a plausible evening.
 
-use bellwether_ui::*;
+use bellwether_ui::{
+    ActiveAlert, AlertState, AlertView, Block, BurnWindow, CaseFacts, CasePage, CaseRow, CaseState,
+    CasesFilter, CasesPage, CauseView, ChannelHealth, Chart, ChartSize, Chrome, Counts,
+    DeliveryView, DiscoveredView, ErrorPage, EventView, ExplorePage, ExploreRange, Gap, Health,
+    Line, LoginPage, Mark, Nav, NextStep, Notice, NotifiedView, NowPage, OnDuty, OncallPage,
+    Output, OverrideForm, PoolCount, PoolView, ProbeView, ProblemView, QuietDay, ResultRow,
+    RuleGroupView, RuleKind, RulePage, RuleView, RulesPage, RunPage, RunRow, RunState, RunbookPage,
+    RunbookRow, RunbooksPage, ScheduleView, SetupPage, ShiftView, SloView, SlosPage, Span,
+    StateSpan, StatusFact, StatusPage, StatusSection, StepAction, StepKind, StepState, StepView,
+    TargetView, TargetsPage, Threshold, Tone, Unit, Urgency, WhyView, markdown, render_case,
+    render_cases, render_error, render_explore, render_help, render_login, render_now,
+    render_oncall, render_rule, render_rules, render_run, render_runbook, render_runbooks,
+    render_setup, render_slos, render_status, render_targets,
+};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
@@ -530,7 +543,7 @@ pub(crate) fn resolved_page() -> CasePage {
     facts.state = CaseState::Resolved;
     facts.resolved_at = Some(ago(1));
     facts.owners = vec!["Ana Ferreira".to_owned()];
-    facts.ended_by = "runbook drain-replica".to_owned();
+    "runbook drain-replica".clone_into(&mut facts.ended_by);
     facts.next = None;
     (
         facts.may_ack,
