@@ -185,7 +185,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Sqlite, DbError> {
     let sqlite = Sqlite(conn);
     sqlite.batch_now(
         "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; \
-         pragma trusted_schema = off; pragma cache_size = -16000;",
+         pragma trusted_schema = off; pragma temp_store = memory; pragma cache_size = -16000;",
     )?;
     Ok(sqlite)
 }
