@@ -11,7 +11,7 @@ mod tests;
 pub(crate) trait LabelIndex {
     type Error;
     /// Every series.
-    fn all(&self) -> Vec<u32>;
+    fn all(&self) -> Result<Vec<u32>, Self::Error>;
     /// The series with this label and value.
     fn postings(&self, name: &str, value: &str) -> Result<Cow<'_, [u32]>, Self::Error>;
     /// The lists of all values of `name` that pass `keep`.
@@ -43,7 +43,10 @@ pub(crate) fn matching<I: LabelIndex>(
         }
         found = Some(next);
     }
-    let mut found = found.unwrap_or_else(|| index.all());
+    let mut found = match found {
+        Some(found) => found,
+        None => index.all()?,
+    };
     for matcher in absent_ok {
         if found.is_empty() {
             break;

@@ -8,7 +8,8 @@
 //! chunk per series) -> [`Store::maintain`] -> block file (columns, zone maps, checksums) -> merged blocks ->
 //! retention. A read takes the head first and the blocks after it, and drops what it sees twice.
 //!
-//! Entry points: [`Store::open`], [`Options`], [`Store::maintain`], [`Store::sync`].
+//! Entry points: [`Store::open`], [`Options`], [`Store::maintain`], [`Store::sync`]; [`PrometheusFolder`] reads the blocks
+//! of a Prometheus in place.
 //!
 //! The promise: a sample for which `append` returned survives the death of the process at any moment. A power loss
 //! loses at most what was appended since the last [`Store::sync`] (nothing with [`Durability::EachAppend`]).
@@ -24,11 +25,13 @@ mod disk;
 mod head;
 mod index;
 mod options;
+mod prometheus;
 mod report;
 mod store;
 mod wal;
 
 pub use options::{Durability, Options};
+pub use prometheus::{PrometheusError, PrometheusFolder};
 pub use report::{
     Cardinality, Damage, DamageKind, MaintainReport, OpenError, OpenReport, SnapshotError, Stats,
     VerifyReport,

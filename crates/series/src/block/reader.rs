@@ -392,8 +392,8 @@ fn read_contents(file: &File, path: &Path, len: u64) -> Result<Contents, BlockEr
 impl LabelIndex for Block {
     type Error = Damage;
 
-    fn all(&self) -> Vec<u32> {
-        (0..self.series()).collect()
+    fn all(&self) -> Result<Vec<u32>, Damage> {
+        Ok((0..self.series()).collect())
     }
 
     fn postings(&self, name: &str, value: &str) -> Result<Cow<'_, [u32]>, Damage> {

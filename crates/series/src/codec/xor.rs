@@ -15,7 +15,7 @@ pub(crate) struct XorChunk {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct ValueState {
+pub(crate) struct ValueState {
     bits: u64,
     leading: u8,
     trailing: u8,
@@ -156,7 +156,7 @@ fn put_change(out: &mut BitWriter, change: i64) {
 }
 
 #[inline]
-fn take_change(reader: &mut BitReader<'_>) -> Option<i64> {
+pub(crate) fn take_change(reader: &mut BitReader<'_>) -> Option<i64> {
     let len = match reader.ones(4)? {
         0 => return Some(0),
         1 => 14,
@@ -176,7 +176,7 @@ fn take_change(reader: &mut BitReader<'_>) -> Option<i64> {
 // === impl ValueState ===
 
 impl ValueState {
-    fn new(bits: u64) -> Self {
+    pub(crate) fn new(bits: u64) -> Self {
         Self {
             bits,
             leading: NO_WINDOW,
@@ -210,7 +210,7 @@ impl ValueState {
     }
 
     #[inline]
-    fn take(&mut self, reader: &mut BitReader<'_>) -> Option<u64> {
+    pub(crate) fn take(&mut self, reader: &mut BitReader<'_>) -> Option<u64> {
         if !reader.bit()? {
             return Some(self.bits);
         }

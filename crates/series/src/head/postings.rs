@@ -133,8 +133,8 @@ fn insert_sorted(list: &mut Vec<u32>, number: u32) {
 impl LabelIndex for Postings {
     type Error = Infallible;
 
-    fn all(&self) -> Vec<u32> {
-        self.all.iter().copied().collect()
+    fn all(&self) -> Result<Vec<u32>, Infallible> {
+        Ok(self.all.iter().copied().collect())
     }
 
     fn postings(&self, name: &str, value: &str) -> Result<Cow<'_, [u32]>, Infallible> {
