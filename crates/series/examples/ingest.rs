@@ -1,4 +1,5 @@
-//! Measures the store: `cargo run --release -p bellwether-series --example ingest [SERIES] [HOURS]`.
+//! Measures the store: `cargo run --release -p bellwether-series --example ingest [SERIES] [HOURS] [EXPORT]`.
+//! With a third argument the data is written to that file as OpenMetrics text, for a comparison on the same data.
 //!
 //! Data: series as a node exporter has them (constant, counters of integers and of seconds, gauges), every 15 s.
 
@@ -11,7 +12,7 @@ use bellwether_model::Labels;
 use bellwether_model::series::{
     RefSample, SampleBuffer, SampleSink, Selection, SeriesSource, Value,
 };
-use bellwether_series::{Durability, Options, Store};
+use bellwether_series::{Durability, Options, Store, write_openmetrics};
 use jiff::Timestamp;
 
 const START: i64 = 1_700_006_400_000;
@@ -189,6 +190,17 @@ fn main() {
             "{round} read of everything: select {selected:.1?}, {:.1} M samples/s",
             read as f64 / took.as_secs_f64() / 1e6
         );
+    }
+    if let Some(path) = std::env::args().nth(3) {
+        let selection = Selection {
+            matchers: Vec::new(),
+            min: i64::MIN,
+            max: i64::MAX,
+        };
+        let file = std::fs::File::create(&path).expect("the file for the export");
+        let mut out = std::io::BufWriter::new(file);
+        let report = write_openmetrics(&store, &selection, &mut out).expect("room for the export");
+        println!("exported {} samples to {path}", report.samples);
     }
     drop(store);
     let started = clock.monotonic();

@@ -24,12 +24,14 @@ mod codec;
 mod disk;
 mod head;
 mod index;
+mod openmetrics;
 mod options;
 mod prometheus;
 mod report;
 mod store;
 mod wal;
 
+pub use openmetrics::{ExportError, ExportReport, write_openmetrics};
 pub use options::{Durability, Options};
 pub use prometheus::{PrometheusError, PrometheusFolder};
 pub use report::{
