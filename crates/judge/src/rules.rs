@@ -102,3 +102,6 @@ fn texts(pairs: &[(String, TemplateText)]) -> Labels {
         .map(|(name, text)| (name, text.as_str()))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

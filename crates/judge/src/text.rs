@@ -30,13 +30,18 @@ pub(crate) struct Context<'a> {
 // === impl TemplateText ===
 
 impl TemplateText {
+    /// A text that stays as it is, whatever is in it.
+    pub fn plain(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            template: None,
+        }
+    }
+
     /// Parses a text; `name` names it in messages. The position of an error is that inside `text`.
     pub fn parse(name: &str, text: &str) -> Result<Self, TemplateError> {
         if !text.contains("{{") {
-            return Ok(Self {
-                text: text.to_owned(),
-                template: None,
-            });
+            return Ok(Self::plain(text));
         }
         let own_position = |mut error: TemplateError| {
             if error.line == 1 {

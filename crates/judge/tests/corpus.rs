@@ -1,5 +1,11 @@
 //! Public rule files: all of them load, or are refused with a reason a person can act on.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test reads files and says what it skipped"
+)]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 

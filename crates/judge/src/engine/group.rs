@@ -365,7 +365,6 @@ impl RuleState {
             let mut builder = sample.labels.to_builder();
             builder.set(METRIC_NAME, &self.config.name);
             for (name, text) in &self.config.labels {
-                // Prometheus does not expand templates in recording rules; neither do we.
                 builder.set(name, text.as_str());
             }
             let labels = builder.build();

@@ -148,12 +148,22 @@ impl Reading<'_, '_> {
         }
         let mut labels = group_labels.to_vec();
         if let Some(node) = labels_node {
-            for (name, text) in self.labels(node, &name) {
+            let own = match kind {
+                RuleKind::Alerting => self.labels(node, &name),
+                RuleKind::Recording => self.plain_labels(node),
+            };
+            for (name, text) in own {
                 labels.retain(|(known, _)| *known != name);
                 labels.push((name, text));
             }
         }
         labels.sort_by(|a, b| a.0.cmp(&b.0));
+        if kind == RuleKind::Recording {
+            // Prometheus expands templates in alerts only.
+            for (_, text) in &mut labels {
+                *text = TemplateText::plain(text.as_str());
+            }
+        }
         if kind == RuleKind::Alerting
             && let Some((_, text)) = labels.iter().find(|(name, _)| name == ALERT_NAME)
             && text.as_str() != name
@@ -272,18 +282,30 @@ impl Reading<'_, '_> {
         }
     }
 
-    /// Labels of a rule or group: names are checked, values may be templates.
-    fn labels(&mut self, node: &Node, owner: &str) -> Vec<(String, TemplateText)> {
-        if let Value::Map(entries) = &node.value {
-            for (key, _) in entries {
-                if key.as_text() == Some(METRIC_NAME) {
-                    self.problems.push(
-                        key.error("label __name__ cannot be set by a rule")
-                            .with_hint("the name of a recorded series is `record`"),
-                    );
-                }
+    /// Labels of a recording rule: no templates.
+    fn plain_labels(&mut self, node: &Node) -> Vec<(String, TemplateText)> {
+        self.no_metric_name(node);
+        Reader::new(self.problems)
+            .text_map(node, "labels")
+            .into_iter()
+            .map(|(name, text)| (name, TemplateText::plain(&text)))
+            .collect()
+    }
+
+    fn no_metric_name(&mut self, node: &Node) {
+        for (key, _) in node.as_map().unwrap_or_default() {
+            if key.as_text() == Some(METRIC_NAME) {
+                self.problems.push(
+                    key.error("label __name__ cannot be set by a rule")
+                        .with_hint("the name of a recorded series is `record`"),
+                );
             }
         }
+    }
+
+    /// Labels of a rule or group: names are checked, values may be templates.
+    fn labels(&mut self, node: &Node, owner: &str) -> Vec<(String, TemplateText)> {
+        self.no_metric_name(node);
         self.templates(node, "label", owner)
     }
 

@@ -102,6 +102,11 @@ pub(super) fn rule_file(slo: &Slo) -> String {
     writer.out
 }
 
+/// A text that comes out of a template as it is: no `{{` in it begins an action.
+fn untemplated(text: &str) -> String {
+    text.replace("{{", r#"{{"{{"}}"#)
+}
+
 /// Whole seconds, at least one.
 fn whole(duration: Duration) -> Duration {
     Duration::from_secs(duration.as_secs().max(1))
@@ -194,7 +199,12 @@ impl Writer {
         );
         self.line("      - alert: SloBurn");
         self.line(&format!("        expr: {}", quoted(&expr)));
-        self.labels(&identity(slo).with("severity", severity));
+        let labels: Labels = identity(slo)
+            .with("severity", severity)
+            .iter()
+            .map(|label| (label.name.to_string(), untemplated(&label.value)))
+            .collect();
+        self.labels(&labels);
         self.line("        annotations:");
         for (name, text) in annotations(slo, severity) {
             self.line(&format!("          {name}: {}", quoted(&text)));
@@ -222,8 +232,7 @@ fn condition(slo: &Slo, pair: BurnWindow) -> String {
 }
 
 fn annotations(slo: &Slo, severity: &str) -> Vec<(&'static str, String)> {
-    // Names go into template text: no `{{` of theirs may count.
-    let plain = |text: &str| text.replace("{{", "{ {");
+    let plain = untemplated;
     let name = plain(&slo.name);
     let percent = number(slo.objective * 100.0);
     let window = format_duration(slo.window);
