@@ -312,9 +312,124 @@ impl PageConfig {
     /// calls `finish`. A section that is absent has its default. Errors are in the map's problems: when there are
     /// any, do not use the result.
     pub fn read(map: &mut MapReader<'_, '_>, options: &ReadOptions) -> Self {
-        let _ = options;
-        map.ignore(&SECTIONS);
-        Self::default()
+        let mode = options.matcher_mode;
+        let mut config = Self {
+            matcher_mode: mode,
+            ..Self::default()
+        };
+        let global_node = map.take("global");
+        let global_values = global_node
+            .map(|node| global::read(node, &options.foreign_global_keys, map.problems()));
+        if let Some(values) = &global_values {
+            config.global = Global::from_values(values);
+        }
+        let receivers_node = map.take("receivers");
+        let receiver_items = map.list("receivers");
+        let defaults = receivers::Defaults {
+            global: &config.global,
+            values: global_values.as_ref(),
+        };
+        let receivers = receivers::read(receiver_items, &defaults, options, map.problems());
+        if receivers_node.is_some() {
+            config.receivers = receivers;
+        }
+        for (key, what) in [
+            ("mute_time_intervals", "mute time interval"),
+            ("time_intervals", "time interval"),
+        ] {
+            let items = map.list(key);
+            intervals::read(items, what, &mut config.time_intervals, map.problems());
+        }
+        let rules = map.list("inhibit_rules");
+        config.inhibit_rules = route::read_inhibit_rules(rules, mode, map.problems());
+        config.templates = map.texts("templates");
+        map.ignore(&["tracing", "event_recorder"]);
+        if !options.alertmanager_only
+            && let Some(node) = map.take("oncall")
+        {
+            config.oncall = oncall::read(node, map.problems());
+        }
+        config.read_route(map, options, receivers_node.is_some());
+        config.check_policies(receiver_items, map.problems());
+        config
+    }
+
+    fn read_route(
+        &mut self,
+        map: &mut MapReader<'_, '_>,
+        options: &ReadOptions,
+        has_receivers: bool,
+    ) {
+        match map.take("route") {
+            Some(node) => {
+                self.routes = route::read(
+                    node,
+                    options.matcher_mode,
+                    &self.receivers,
+                    &self.time_intervals,
+                    map.problems(),
+                );
+            }
+            None if options.alertmanager_only => {
+                let problem = map.node().error("no route provided in config");
+                map.problems().push(problem);
+            }
+            None => {
+                if has_receivers {
+                    let default = Self::default().receivers;
+                    for (name, receiver) in default {
+                        self.receivers.entry(name).or_insert(receiver);
+                    }
+                    let warning = map
+                        .node()
+                        .warning("receivers without a route: nothing reaches them");
+                    map.problems().push(warning.with_hint("add a route"));
+                }
+            }
+        }
+        // Without a policy of that name, the default receiver pages by the first one.
+        let first = self
+            .oncall
+            .policies
+            .first()
+            .map(|policy| policy.name.clone());
+        if let (Some(first), Some(receiver)) = (first, self.receivers.get_mut(DEFAULT_RECEIVER))
+            && self.oncall.policy(DEFAULT_POLICY).is_none()
+            && !has_receivers
+        {
+            for integration in &mut receiver.integrations {
+                if let Settings::Page(page) = &mut integration.settings {
+                    page.policy.clone_from(&first);
+                }
+            }
+        }
+    }
+
+    fn check_policies(&self, items: &[bellwether_yaml::Node], problems: &mut Problems) {
+        for item in items {
+            let pages = item
+                .get("page_configs")
+                .and_then(bellwether_yaml::Node::as_list);
+            for page in pages.unwrap_or_default() {
+                let Some(node) = page.get("policy") else {
+                    continue;
+                };
+                let name = node.as_text().unwrap_or_default();
+                if name.is_empty() || self.oncall.policy(name).is_some() {
+                    continue;
+                }
+                let names: Vec<&str> = self
+                    .oncall
+                    .policies
+                    .iter()
+                    .map(|p| p.name.as_str())
+                    .collect();
+                problems.push(
+                    node.error(format!("undefined escalation policy {name:?}"))
+                        .with_hint(format!("there is {}", names.join(", "))),
+                );
+            }
+        }
     }
 
     /// Reads a file of Alertmanager's, by its rules. `None` when Alertmanager would refuse it.
@@ -323,8 +438,20 @@ impl PageConfig {
         text: &str,
         matcher_mode: crate::matchers::Mode,
     ) -> (Option<Self>, Problems) {
-        let _ = (file, text, matcher_mode);
-        (None, Problems::default())
+        let mut problems = Problems::default();
+        let Some(node) = bellwether_yaml::parse(file, text, &mut problems) else {
+            return (None, problems);
+        };
+        let options = ReadOptions {
+            alertmanager_only: true,
+            matcher_mode,
+            ..ReadOptions::default()
+        };
+        let mut map = MapReader::new(&node, "config", &mut problems);
+        let config = Self::read(&mut map, &options);
+        map.finish();
+        let config = (!problems.has_errors()).then_some(config);
+        (config, problems)
     }
 
     /// A receiver's integration, as a delivery's payload names it.
