@@ -2,6 +2,7 @@
 
 mod inputs;
 mod resolve;
+mod substitute;
 
 #[cfg(test)]
 mod tests;
@@ -180,6 +181,19 @@ pub struct Plan {
 /// Resolves one part of a page. Always gives a plan to look at; it may run only when [`Plan::runnable`].
 pub fn plan(runbook: &Runbook, given: &GivenInputs, part: &Part, now: Timestamp) -> Plan {
     resolve::plan(runbook, given, part, now)
+}
+
+// === impl Part ===
+
+impl Part {
+    /// In words: `diagnosis`, `fix`, `step drain`.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Diagnosis => "diagnosis".to_owned(),
+            Self::Fix => "fix".to_owned(),
+            Self::Step(id) => format!("step {id}"),
+        }
+    }
 }
 
 // === impl Plan ===

@@ -6,6 +6,7 @@ mod markdown;
 mod parse;
 mod section;
 mod shell;
+mod step;
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,8 @@ use serde::Serialize;
 
 pub use section::section_kind;
 pub(crate) use section::slug;
+pub(crate) use shell::{braced_names, parse_http, variable_of};
+pub(crate) use step::VERIFY_WITHIN;
 
 /// Largest page that is read, in bytes.
 pub const BYTES_MAX: usize = 4 << 20;

@@ -5,10 +5,12 @@
 
 mod advance;
 mod guard;
+mod hand;
 mod invariants;
 mod record;
 mod results;
 mod start;
+mod turn;
 mod undo;
 pub mod view;
 
@@ -19,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bellwether_model::state::{Decision, Kind, Record};
-use bellwether_model::{CaseId, IdSource, Problems, RunId};
+use bellwether_model::{CaseId, IdSource, Problem, Problems, RunId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +30,9 @@ use crate::payload::{StepResult, VerifyResult};
 use crate::plan::Plan;
 
 pub use record::{Approval, Brake, Checks, Lock, Need, Probe, Role, RunRecord, StepRecord};
-use start::Turn;
+use results::Told;
+use start::Start;
+use turn::Turn;
 
 /// Records of runs, by run id.
 pub const RUN: Kind = Kind("run");
@@ -247,7 +251,7 @@ pub enum Reason {
 #[derive(Clone, Debug)]
 pub struct Runs {
     settings: Settings,
-    runs: BTreeMap<RunId, RunRecord>,
+    by_id: BTreeMap<RunId, RunRecord>,
     /// Steps of each run by their index.
     steps: BTreeMap<RunId, Vec<StepRecord>>,
     locks: BTreeMap<String, Lock>,
@@ -255,6 +259,9 @@ pub struct Runs {
     brake: Option<Brake>,
     /// Runs that have not ended, so that a tick looks at no others.
     open: BTreeSet<RunId>,
+    /// When each run wants to be looked at, by run and in order of time.
+    wake_at: BTreeMap<RunId, Timestamp>,
+    wakes: BTreeSet<(Timestamp, RunId)>,
 }
 
 // === impl Settings ===
@@ -282,12 +289,14 @@ impl Runs {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            runs: BTreeMap::new(),
+            by_id: BTreeMap::new(),
             steps: BTreeMap::new(),
             locks: BTreeMap::new(),
             evidence: BTreeMap::new(),
             brake: None,
             open: BTreeSet::new(),
+            wake_at: BTreeMap::new(),
+            wakes: BTreeSet::new(),
         }
     }
 
@@ -315,10 +324,177 @@ impl Runs {
         ids: &mut dyn IdSource,
     ) -> Decision<Reason> {
         let mut turn = Turn::new(now, ids);
-        self.handle(event, &mut turn);
-        let mut decision = turn.finish();
-        decision.wake_at = self.next_wake();
-        decision
+        let about = self.handle(event, &mut turn);
+        for id in about {
+            self.advance(id, &mut turn);
+        }
+        self.record_changes(&mut turn);
+        turn.finish(self.wakes.first().map(|(at, _)| *at))
+    }
+
+    /// Applies an event; gives the runs that may now go on.
+    fn handle(&mut self, event: RunEvent, turn: &mut Turn<'_>) -> Vec<RunId> {
+        match event {
+            RunEvent::Start {
+                run,
+                plan,
+                case,
+                actor,
+                digest,
+                trigger,
+            } => {
+                self.start(
+                    Start {
+                        run,
+                        plan: *plan,
+                        case,
+                        actor,
+                        digest,
+                        trigger,
+                    },
+                    turn,
+                );
+                vec![run]
+            }
+            RunEvent::Approve { run, actor, digest } => {
+                self.approve(run, &actor, &digest, turn);
+                vec![run]
+            }
+            RunEvent::Confirm { run, actor, count } => {
+                self.confirm(run, &actor, count, turn);
+                vec![run]
+            }
+            RunEvent::Cancel { run, actor, reason } => {
+                self.cancel(run, &actor, &reason, turn);
+                vec![run]
+            }
+            RunEvent::StepStarted { key } => self.step_started(&key, turn).into_iter().collect(),
+            RunEvent::StepOutcome { key, result } => {
+                self.step_outcome(&key, result, turn).into_iter().collect()
+            }
+            RunEvent::VerifyResult { key, result } => {
+                self.verify_result(&key, result, turn).into_iter().collect()
+            }
+            RunEvent::ManualDone {
+                run,
+                step,
+                actor,
+                done,
+                note,
+            } => {
+                let told = Told {
+                    run,
+                    step: &step,
+                    actor: &actor,
+                    done,
+                    note: &note,
+                    manual: true,
+                };
+                self.told(told, turn);
+                vec![run]
+            }
+            RunEvent::Resolve {
+                run,
+                step,
+                actor,
+                done,
+                note,
+            } => {
+                let told = Told {
+                    run,
+                    step: &step,
+                    actor: &actor,
+                    done,
+                    note: &note,
+                    manual: false,
+                };
+                self.told(told, turn);
+                vec![run]
+            }
+            RunEvent::Undo { run, actor } => {
+                self.undo(run, &actor, turn);
+                vec![run]
+            }
+            RunEvent::Brake {
+                engaged,
+                actor,
+                reason,
+            } => {
+                self.set_brake(engaged, &actor, &reason, turn);
+                self.open.iter().copied().collect()
+            }
+            RunEvent::Tick => {
+                let due = self.wakes.iter().take_while(|(at, _)| *at <= turn.now);
+                let due: Vec<RunId> = due.map(|(_, id)| *id).collect();
+                // Their timers are over: set them anew, whatever came of it.
+                turn.runs.extend(&due);
+                due
+            }
+        }
+    }
+
+    /// Puts the changed runs and steps into the batch, and their timers in order.
+    fn record_changes(&mut self, turn: &mut Turn<'_>) {
+        // A step's timer is kept with its run.
+        let touched = turn.steps.iter().map(|(id, _)| *id);
+        turn.runs.extend(touched.collect::<Vec<_>>());
+        for id in std::mem::take(&mut turn.runs) {
+            let Some(run) = self.by_id.get(&id) else {
+                continue;
+            };
+            let wake = self.wake_of(run, turn.now);
+            turn.batch.put(RUN, id, run, wake);
+            self.set_wake(id, wake);
+        }
+        for (id, index) in std::mem::take(&mut turn.steps) {
+            if let Some(step) = self.steps.get(&id).and_then(|steps| steps.get(index)) {
+                turn.batch.put(STEP, step.record_id(), step, None);
+            }
+        }
+    }
+
+    fn set_wake(&mut self, id: RunId, wake: Option<Timestamp>) {
+        if let Some(old) = self.wake_at.remove(&id) {
+            self.wakes.remove(&(old, id));
+        }
+        if let Some(at) = wake {
+            self.wake_at.insert(id, at);
+            self.wakes.insert((at, id));
+        }
+    }
+
+    fn restore_one(&mut self, record: Record, problems: &mut Problems) {
+        let Record {
+            kind,
+            id,
+            body,
+            due_at,
+            ..
+        } = record;
+        let result = match kind.as_str() {
+            "run" => serde_json::from_value(body).map(|run: RunRecord| {
+                if !run.state.ended() {
+                    self.open.insert(run.id);
+                }
+                self.set_wake(run.id, due_at);
+                self.by_id.insert(run.id, run);
+            }),
+            "step" => serde_json::from_value(body).map(|step: StepRecord| {
+                self.steps.entry(step.run).or_default().push(step);
+            }),
+            "lock" => serde_json::from_value(body).map(|lock: Lock| {
+                self.locks.insert(lock.name.clone(), lock);
+            }),
+            "brake" => serde_json::from_value(body).map(|brake: Brake| self.brake = Some(brake)),
+            "evidence" => serde_json::from_value(body).map(|evidence: Evidence| {
+                self.evidence.insert(id.clone(), evidence);
+            }),
+            _ => return,
+        };
+        if let Err(error) = result {
+            let message = format!("record {kind}/{id} cannot be read: {error}");
+            problems.push(Problem::error(&"".into(), 0, 0, message));
+        }
     }
 
     /// Settings may change while runs go on.
@@ -340,6 +516,29 @@ impl Runs {
 // === impl Reason ===
 
 impl Reason {
+    /// A few words for people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::DigestMismatch => "the plan is not the one that was seen",
+            Self::PlanHasErrors => "the plan has errors",
+            Self::SelfApproval => "somebody else must approve",
+            Self::WrongCount => "the number of targets is another",
+            Self::LockHeld => "another run holds the lock",
+            Self::TooManyRuns => "it ran too often lately",
+            Self::CoolingDown => "it ran a short while ago",
+            Self::BudgetSpent => "the budget of automatic runs is spent",
+            Self::NotAutomatic => "nobody allowed it to run without a tap",
+            Self::BrakeHeld => "all changes are stopped",
+            Self::NothingToUndo => "there is nothing to take back",
+            Self::NotWaiting => "it does not wait for this",
+            Self::AlreadyStarted => "it has been started",
+            Self::NoSuchRun => "there is no such run",
+            Self::NoSuchStep => "there is no such step",
+            Self::Late => "it is too late",
+            _ => "as planned",
+        }
+    }
+
     /// Whether the event was refused and changed nothing.
     pub fn is_refusal(self) -> bool {
         self >= Self::AlreadyStarted

@@ -1,1 +1,2 @@
-
+use super::Runbook;
+mod corpus;

@@ -69,6 +69,9 @@ pub struct RunRecord {
     pub ended_at: Option<Timestamp>,
     /// Fence of its lock; 0 without one.
     pub fence: u64,
+    /// Who asked for it to be taken back; empty when nobody did.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub undo_by: String,
     /// Whether somebody wants it stopped.
     pub cancelling: bool,
     /// Why it failed or was stopped; for people.

@@ -1,1 +1,4 @@
-
+mod crash;
+mod flow;
+mod guards;
+mod world;

@@ -81,12 +81,12 @@ pub struct VerifyView {
 impl Runs {
     /// One run.
     pub fn run(&self, id: RunId, now: Timestamp) -> Option<RunView> {
-        Some(self.view(self.runs.get(&id)?, now))
+        Some(self.view(self.by_id.get(&id)?, now))
     }
 
     /// Runs of a case, oldest first.
     pub fn runs_of_case(&self, case: CaseId, now: Timestamp) -> Vec<RunView> {
-        self.runs
+        self.by_id
             .values()
             .filter(|run| run.case == Some(case))
             .map(|run| self.view(run, now))
@@ -95,7 +95,7 @@ impl Runs {
 
     /// The latest runs, newest first.
     pub fn recent(&self, limit: usize, now: Timestamp) -> Vec<RunView> {
-        self.runs
+        self.by_id
             .values()
             .rev()
             .take(limit)
@@ -113,7 +113,7 @@ impl Runs {
 
     /// A run's record, for the details that no view shows.
     pub fn record(&self, id: RunId) -> Option<&RunRecord> {
-        self.runs.get(&id)
+        self.by_id.get(&id)
     }
 
     /// A run's step records.

@@ -1,0 +1,210 @@
+//! Handing a step to its adapter, and the end of a run.
+
+use bellwether_model::{DeliveryId, RunId};
+use serde_json::json;
+
+use super::advance::to_json;
+use super::record::{Role, RunRecord, StepRecord};
+use super::turn::Turn;
+use super::{Reason, RunState, Runs, StepState};
+use crate::evidence::{EVIDENCE, Evidence};
+use crate::payload::{
+    CHANNEL_EXEC, CHANNEL_HTTP, CHANNEL_MANUAL, CHANNEL_PROMQL, CHANNEL_SQL, ExecPayload,
+    HttpPayload, ManualPayload, PromqlPayload, SqlPayload,
+};
+use crate::plan::{Action, PlannedStep};
+use crate::runbook::{Effect, variable_of};
+
+impl Runs {
+    /// Puts a step (or its probe) into the outbox.
+    pub(super) fn hand_over(
+        &self,
+        run: &RunRecord,
+        step: &StepRecord,
+        planned: &PlannedStep,
+        key: &str,
+        turn: &mut Turn<'_>,
+    ) -> DeliveryId {
+        let (name, attempt) = (planned.id.clone(), step.attempt);
+        let run_id = run.id.to_string();
+        let target = planned.target.as_str();
+        let (channel, payload) = match &planned.action {
+            Action::Shell {
+                lang,
+                body,
+                env,
+                secrets,
+            } => {
+                let mut env = env.clone();
+                for earlier in self.step_records(run.id) {
+                    for (field, value) in &earlier.captured {
+                        env.insert(
+                            variable_of(&format!("capture_{}_{field}", earlier.id)),
+                            value.clone(),
+                        );
+                    }
+                }
+                let payload = ExecPayload {
+                    run: run_id,
+                    step: name,
+                    attempt,
+                    lang: lang.clone(),
+                    body: body.clone(),
+                    env,
+                    secrets: secrets.clone(),
+                    target: target.to_owned(),
+                    timeout_ms: planned.timeout_ms,
+                    grace_ms: planned.grace_ms,
+                    fence: run.fence,
+                };
+                (CHANNEL_EXEC, to_json(&payload))
+            }
+            // A check as a probe is an ordinary query: it is asked once.
+            Action::Promql { .. } | Action::Check => {
+                let payload = PromqlPayload {
+                    run: run_id,
+                    step: name,
+                    attempt,
+                    query: planned.body(),
+                    verify: false,
+                    timeout_ms: planned.timeout_ms,
+                };
+                (CHANNEL_PROMQL, to_json(&payload))
+            }
+            Action::Http {
+                method,
+                url,
+                headers,
+                body,
+            } => {
+                let payload = HttpPayload {
+                    run: run_id,
+                    step: name,
+                    attempt,
+                    method: method.clone(),
+                    url: url.clone(),
+                    headers: headers.clone(),
+                    body: body.clone(),
+                    timeout_ms: planned.timeout_ms,
+                    idempotency_key: key.to_owned(),
+                    fence: run.fence,
+                };
+                (CHANNEL_HTTP, to_json(&payload))
+            }
+            Action::Sql { body, params } => {
+                let payload = SqlPayload {
+                    run: run_id,
+                    step: name,
+                    attempt,
+                    target: target.to_owned(),
+                    body: body.clone(),
+                    params: params.clone(),
+                    read_only: planned.effect == Effect::Read,
+                    timeout_ms: planned.timeout_ms,
+                    fence: run.fence,
+                };
+                (CHANNEL_SQL, to_json(&payload))
+            }
+            Action::Manual { text } => {
+                let payload = ManualPayload {
+                    run: run_id,
+                    step: name,
+                    attempt,
+                    title: planned.title.clone(),
+                    text: text.clone(),
+                };
+                (CHANNEL_MANUAL, to_json(&payload))
+            }
+        };
+        let expires = turn.now + self.settings.start_window;
+        turn.deliver(run.id, key, (channel, target), payload, expires)
+    }
+
+    /// Ends a run: what was not reached is skipped, the lock is given back, the evidence counted.
+    pub(super) fn end(&mut self, id: RunId, state: RunState, why: &str, turn: &mut Turn<'_>) {
+        for step in self.steps.get_mut(&id).into_iter().flatten() {
+            if step.state == StepState::Pending {
+                step.state = StepState::Skipped;
+                turn.steps.insert((id, step.index));
+            }
+        }
+        let Some(run) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        run.state = state;
+        run.need = None;
+        run.ended_at = Some(turn.now);
+        if !why.is_empty() {
+            why.clone_into(&mut run.why);
+        } else if matches!(state, RunState::Succeeded | RunState::Undone) {
+            run.why.clear();
+        }
+        turn.runs.insert(id);
+        self.open.remove(&id);
+        self.give_lock(id, turn);
+        let (kind, reason, word) = match state {
+            RunState::Succeeded => ("run_succeeded", Reason::RunSucceeded, "succeeded"),
+            RunState::Cancelled => ("run_cancelled", Reason::RunCancelled, "was stopped"),
+            RunState::Expired => ("run_expired", Reason::RunExpired, "was not approved"),
+            RunState::Undone => ("undo_finished", Reason::RunUndone, "was taken back"),
+            _ => ("run_failed", Reason::RunFailed, "failed"),
+        };
+        turn.because(reason);
+        let run = &self.by_id[&id];
+        let mut text = format!("{}: {} {word}", run.plan.title, run.plan.part.describe());
+        if !run.why.is_empty() {
+            text.push_str(": ");
+            text.push_str(&run.why);
+        }
+        let took = run
+            .began_at
+            .map(|began| turn.now.duration_since(began).as_millis() as u64);
+        let data =
+            json!({"state": state, "why": run.why, "elapsed_ms": took, "part": run.plan.part});
+        turn.event(run, kind, "system", text, data);
+        self.count_evidence(id, turn);
+    }
+
+    fn count_evidence(&mut self, id: RunId, turn: &mut Turn<'_>) {
+        let steps = self.step_records(id);
+        let verified = steps.iter().any(|step| {
+            matches!(step.role, Role::Main { .. })
+                && step.checks.is_some()
+                && step.state == StepState::Succeeded
+        });
+        let Some(run) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        let ended = matches!(run.state, RunState::Succeeded | RunState::Failed);
+        let undone = run.state == RunState::Undone;
+        if !run.plan.changes() || !(undone || (ended && !run.counted)) {
+            return;
+        }
+        let key = Evidence::record_id(&run.plan.runbook, &run.plan.runbook_hash);
+        let evidence = self
+            .evidence
+            .entry(key.clone())
+            .or_insert_with(|| Evidence::new(&run.plan.runbook, &run.plan.runbook_hash));
+        if undone {
+            evidence.undone += 1;
+        } else {
+            run.counted = true;
+            evidence.n += 1;
+            evidence.unknown += u32::from(run.had_unknown);
+            evidence.last = Some(turn.now);
+            if run.state == RunState::Succeeded {
+                if verified {
+                    evidence.ok += 1;
+                    evidence.last_ok = Some(turn.now);
+                } else {
+                    evidence.unverified += 1;
+                }
+                let people = run.approvals.iter().map(|approval| approval.actor.clone());
+                evidence
+                    .people
+                    .extend(people.filter(|actor| actor.starts_with("user:")));
+            }
+        }
+        turn.batch.put(EVIDENCE, &key, &*evidence, None);
+    }
+}
