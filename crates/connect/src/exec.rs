@@ -34,8 +34,8 @@ pub use supervise::supervise;
 
 /// Bytes of each stream that are kept from its beginning, and as many from its end.
 pub const KEPT: u64 = 1 << 20;
-/// How long a supervisor that was started may take to write its process id.
-const START_WAIT: Duration = Duration::from_secs(5);
+/// How long a supervisor that a dead caller may have started can take to say who it is, before the step is given up.
+const START_WAIT: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(20);
 const POLL_MAX: Duration = Duration::from_millis(250);
 
@@ -230,6 +230,8 @@ impl Executor {
             match alive {
                 Some(true) => {}
                 Some(false) => return spool.lost(),
+                // Our own supervisor: its end is seen below.
+                None if supervisor.is_some() => {}
                 None => {
                     unborn += pause;
                     if unborn > START_WAIT {

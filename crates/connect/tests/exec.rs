@@ -266,7 +266,7 @@ async fn the_same_key_never_runs_twice() {
     let count = folder.path().join("count");
     let body = format!("echo x >> {}; sleep 0.2; echo done", count.display());
     let runs = (0..4).map(|_| executor.start(bash("r/s/1", &body), BTreeMap::new(), None));
-    let results = futures(runs).await;
+    let results = futures_util::future::join_all(runs).await;
     for result in &results {
         assert_eq!(result, &results[0]);
         assert_eq!(result.stdout.text, "done\n");
@@ -279,28 +279,6 @@ async fn the_same_key_never_runs_twice() {
     assert_eq!(executor.attach("r/s/2", None).await, None);
     executor.forget("r/s/1").unwrap();
     assert_eq!(executor.attach("r/s/1", None).await, None);
-}
-
-async fn futures<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut pending: Vec<_> = all.map(Box::pin).collect();
-    let mut done = Vec::new();
-    // Polled together, so that they race.
-    std::future::poll_fn(|context| {
-        pending.retain_mut(|future| match future.as_mut().poll(context) {
-            std::task::Poll::Ready(value) => {
-                done.push(value);
-                false
-            }
-            std::task::Poll::Pending => true,
-        });
-        if pending.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
-    done
 }
 
 #[tokio::test]
@@ -426,6 +404,8 @@ async fn a_killed_supervisor_leaves_an_unknown_outcome() {
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         };
         until(|| folder.path().join("spool/a/child").exists()).await;
+        let output = folder.path().join("spool/a/stdout");
+        until(|| std::fs::read(&output).is_ok_and(|bytes| !bytes.is_empty())).await;
         kill(read("pid"));
         read("child")
     };
@@ -498,7 +478,6 @@ async fn odd_keys_get_folders_of_their_own() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
-/// Keeps the import used where only some tests read lines.
 #[test]
 fn the_supervisor_refuses_a_folder_that_is_none() {
     let mut child = Command::new(supervisor())
