@@ -1,10 +1,20 @@
 //! Built-in collectors: sources of exposition text that are not scraped over HTTP.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use bellwether_env::Clock;
 use bellwether_model::Labels;
+
+mod host;
+pub(crate) mod nginx;
+pub(crate) mod plain_http;
+pub(crate) mod postgres;
+pub(crate) mod proc_files;
+mod processes;
+pub(crate) mod redis;
+pub(crate) mod text;
 
 /// What a built-in collector reads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +85,22 @@ pub(crate) async fn collect(
     timeout: Duration,
     clock: &dyn Clock,
 ) -> Result<String, String> {
-    drop((kind, timeout, clock));
-    Err("not here yet".to_owned())
+    match kind {
+        CollectorKind::Host => {
+            let now = clock.now();
+            blocking(move || host::collect(Path::new("/"), now)).await
+        }
+        CollectorKind::Processes => blocking(|| processes::collect(Path::new("/proc"))).await,
+        CollectorKind::Redis(address) => Ok(redis::collect(*address, timeout, clock).await),
+        CollectorKind::Postgres(address) => Ok(postgres::collect(*address, timeout, clock).await),
+        CollectorKind::Nginx { address, path } => {
+            Ok(nginx::collect(*address, path.as_deref(), timeout).await)
+        }
+    }
+}
+
+async fn blocking(read: impl FnOnce() -> String + Send + 'static) -> Result<String, String> {
+    tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|error| error.to_string())
 }

@@ -191,6 +191,10 @@ impl Ingest {
             0 => SAMPLES_MAX_DEFAULT,
             limit => limit,
         };
+        // A body with far too many samples is refused before any of it is taken apart.
+        if self.rules.metric_relabel.is_empty() && has_more_samples(body, limit) {
+            return Err(IngestError::SampleLimit { limit });
+        }
         let mut counts = Counts::default();
         let mut points = Vec::with_capacity(self.known.len());
         for entry in Parser::new(body, format) {
@@ -460,6 +464,21 @@ impl Ingest {
         self.index.clear();
         self.mark_stale(&stale, at);
     }
+}
+
+/// Whether more than `limit` lines look like samples.
+fn has_more_samples(body: &[u8], limit: usize) -> bool {
+    let lines = memchr::memchr_iter(b'\n', body).count();
+    lines > limit
+        && body
+            .split(|byte| *byte == b'\n')
+            .filter(|line| {
+                line.iter()
+                    .find(|byte| !byte.is_ascii_whitespace())
+                    .is_some_and(|byte| *byte != b'#')
+            })
+            .nth(limit)
+            .is_some()
 }
 
 // === impl Rules ===

@@ -147,9 +147,9 @@ pub(crate) async fn serve_text(head: &'static str, body: impl Into<Vec<u8>>) -> 
     .await
 }
 
-/// Waits until something holds; ten seconds at most.
+/// Waits until something holds; a minute at most, for a loaded machine.
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..3_000 {
         if holds() {
             return;
         }
