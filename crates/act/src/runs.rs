@@ -329,7 +329,12 @@ impl Runs {
             self.advance(id, &mut turn);
         }
         self.record_changes(&mut turn);
-        turn.finish(self.wakes.first().map(|(at, _)| *at))
+        turn.finish(self.next_wake())
+    }
+
+    /// When it wants to be stepped again even if nothing happens.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.wakes.first().map(|(at, _)| *at)
     }
 
     /// Applies an event; gives the runs that may now go on.

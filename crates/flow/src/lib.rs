@@ -263,10 +263,17 @@ impl Flow {
             return;
         };
         let findings = view.findings(FINDING_LINES);
-        let text = findings
+        let text: Vec<String> = findings
             .iter()
-            .map(|(title, seen)| format!("{title}\n{seen}\n"))
+            .map(|(title, seen)| {
+                format!(
+                    "{title}
+{seen}
+"
+                )
+            })
             .collect();
+        let text = text.concat();
         let automatic = match &self.automatic {
             Automatic::Never => false,
             Automatic::These(ids) => ids.contains(&view.runbook),
