@@ -331,7 +331,7 @@ pub fn go_float(value: f64) -> String {
         .split_once('e')
         .expect("the format has an exponent");
     let exponent: i32 = exponent.parse().expect("the exponent is a number");
-    if (-4..21).contains(&exponent) {
+    if (-4..6).contains(&exponent) {
         return format!("{value}");
     }
     let sign = if exponent < 0 { '-' } else { '+' };

@@ -1,13 +1,31 @@
 //! Evaluation.
 
 pub(crate) mod durations;
+pub(crate) mod kahan;
 
-use bellwether_model::series::SeriesSource;
+mod aggregate;
+mod binary;
+mod call;
+mod eval;
+mod select;
+mod series;
+mod window;
+mod xxhash;
 
-use crate::ast::{Expr, ValueType};
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use bellwether_model::series::{SeriesSource, Value};
+
+use self::binary::braces as binary_braces;
+use self::durations::Times;
+use self::eval::{Context, Evaluated};
+use self::series::{Grid, Sample, Series, merge_same_labels, without_name};
+use crate::annotations::Annotations;
+use crate::ast::{At, Expr, ValueType};
 use crate::error::QueryError;
 use crate::parser::{ParseError, ParserOptions, parse};
-use crate::value::QueryResult;
+use crate::value::{InstantSample, QueryResult, QueryStats, QueryValue, RangeSeries};
 
 /// Evaluates expressions. Cheap to make and to share.
 #[derive(Clone, Debug, Default)]
@@ -135,24 +153,203 @@ impl Engine {
         query: &Query<'_>,
         interrupt: &dyn Interrupt,
     ) -> Result<QueryResult, QueryError> {
-        let _ = (source, interrupt);
-        if let Some(step) = query.step {
-            if step <= 0 {
-                return Err(QueryError::BadData(
-                    "zero or negative query resolution step widths are not accepted. Try a positive integer"
-                        .to_owned(),
-                ));
+        check(query)?;
+        let step = query.step.unwrap_or(0);
+        let context = Context {
+            source,
+            options: &self.options,
+            interrupt,
+            times: Times {
+                start: query.start,
+                end: query.end,
+                step,
+            },
+            annotations: RefCell::new(Annotations::default()),
+            held: Cell::new(0),
+            peak: Cell::new(0),
+            series_read: Cell::new(0),
+            samples_read: Cell::new(0),
+            pinned: has_at(query.expr),
+        };
+        let value = match query.step {
+            None => context.instant(query.expr, query.start)?,
+            Some(step) => {
+                let len = (query.end - query.start) / step + 1;
+                let len = usize::try_from(len.max(0)).unwrap_or(usize::MAX);
+                let grid = Grid {
+                    start: query.start,
+                    step,
+                    len,
+                };
+                context.hold(len)?;
+                context.release(len);
+                context.range(query.expr, &grid)?
             }
-            if !matches!(
-                query.expr.value_type(),
-                ValueType::Scalar | ValueType::Vector
-            ) {
-                return Err(QueryError::BadData(format!(
-                    "invalid expression type {:?} for range query, must be Scalar or instant Vector",
-                    query.expr.value_type().documented()
-                )));
+        };
+        let stats = QueryStats {
+            series: context.series_read.get(),
+            samples: context.samples_read.get(),
+            peak_samples: context.peak.get(),
+        };
+        let (warnings, infos) = context.annotations.into_inner().finish();
+        Ok(QueryResult {
+            value,
+            warnings,
+            infos,
+            stats,
+        })
+    }
+}
+
+/// Times beyond this many milliseconds are refused, so that no arithmetic on them overflows.
+const TIME_MAX: i64 = 1 << 56;
+
+fn check(query: &Query<'_>) -> Evaluated<()> {
+    let far = |time: i64| !(-TIME_MAX..=TIME_MAX).contains(&time);
+    if far(query.start) || far(query.end) || query.step.is_some_and(far) {
+        return Err(QueryError::BadData("time is out of range".to_owned()));
+    }
+    let Some(step) = query.step else {
+        return Ok(());
+    };
+    if step <= 0 {
+        return Err(QueryError::BadData(
+            "zero or negative query resolution step widths are not accepted. Try a positive integer"
+                .to_owned(),
+        ));
+    }
+    let kind = query.expr.value_type();
+    if !matches!(kind, ValueType::Scalar | ValueType::Vector) {
+        return Err(QueryError::BadData(format!(
+            "invalid expression type {:?} for range query, must be Scalar or instant Vector",
+            kind.documented()
+        )));
+    }
+    Ok(())
+}
+
+fn has_at(expr: &Expr) -> bool {
+    let mut found = false;
+    expr.walk(&mut |node| {
+        let at: Option<At> = match node {
+            Expr::Vector(e) => e.at,
+            Expr::Matrix(e) => e.selector.at,
+            Expr::Subquery(e) => e.at,
+            _ => None,
+        };
+        found |= at.is_some();
+    });
+    found
+}
+
+fn to_value(sample: Sample) -> Value {
+    match sample {
+        Sample::Float(value) => Value::Float(value),
+        Sample::Histogram(histogram) => Value::Histogram(histogram),
+    }
+}
+
+impl Context<'_> {
+    /// All series, with the names that were to go gone.
+    fn finished(&self, expr: &Expr, grid: &Grid) -> Evaluated<Vec<Series>> {
+        let mut all = self.eval(expr, grid)?;
+        if self.delayed() {
+            for series in &mut all {
+                if series.drop_name {
+                    series.labels = without_name(&series.labels);
+                }
+            }
+            all = merge_same_labels(all)?;
+        }
+        Ok(all)
+    }
+
+    fn instant(&self, expr: &Expr, time: i64) -> Evaluated<QueryValue> {
+        let grid = Grid::at(time);
+        match expr.value_type() {
+            ValueType::Scalar => Ok(QueryValue::Scalar {
+                timestamp: time,
+                value: self.scalar(expr, &grid)?[0],
+            }),
+            ValueType::String => match expr.unwrap_parens() {
+                Expr::String(literal) => Ok(QueryValue::String {
+                    timestamp: time,
+                    value: literal.value.clone(),
+                }),
+                _ => Err(QueryError::execution("expected a string literal")),
+            },
+            ValueType::Matrix => self.matrix(expr, &grid),
+            ValueType::Vector => {
+                let all = self.finished(expr, &grid)?;
+                let samples = all.into_iter().filter_map(|series| {
+                    Some(InstantSample {
+                        timestamp: time,
+                        value: to_value(series.get(0)?),
+                        labels: series.labels,
+                    })
+                });
+                Ok(QueryValue::Vector(samples.collect()))
             }
         }
-        Err(QueryError::execution("evaluation is not built yet"))
+    }
+
+    /// The samples of a range selector or subquery as they are.
+    fn matrix(&self, expr: &Expr, grid: &Grid) -> Evaluated<QueryValue> {
+        let range = self.range_arg(expr)?;
+        let (end, start) = {
+            let end = range.reference.at(grid.start);
+            (end, end - range.window)
+        };
+        let mut all: Vec<RangeSeries> = Vec::new();
+        self.points_of(&range, grid, &mut |labels, drop_name, points| {
+            let labels = if drop_name {
+                without_name(labels)
+            } else {
+                labels.clone()
+            };
+            let floats = window::bounded(points, range.extent, start, end)?;
+            let inside = |t: i64| t > start && t <= end;
+            let histograms = points.histograms.iter().filter(|(t, _)| inside(*t));
+            let series = RangeSeries {
+                labels,
+                floats,
+                histograms: histograms.map(|(t, h)| (*t, Arc::clone(h))).collect(),
+            };
+            if !series.is_empty() {
+                self.hold(series.len())?;
+                all.push(series);
+            }
+            Ok(())
+        })?;
+        all.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(QueryValue::Matrix(all))
+    }
+
+    fn range(&self, expr: &Expr, grid: &Grid) -> Evaluated<QueryValue> {
+        let mut all = if expr.value_type() == ValueType::Scalar {
+            let values = self.scalar(expr, grid)?;
+            vec![Series::of_floats(bellwether_model::Labels::empty(), values)]
+        } else {
+            self.finished(expr, grid)?
+        };
+        all.sort_by(|a, b| a.labels.cmp(&b.labels));
+        let stale = bellwether_model::series::is_stale;
+        let matrix = all.into_iter().map(|series| {
+            let floats = series.floats.iter().enumerate();
+            let histograms = series.histograms.iter().enumerate();
+            RangeSeries {
+                floats: floats
+                    .filter(|(_, v)| !stale(**v))
+                    .map(|(step, v)| (grid.time(step), *v))
+                    .collect(),
+                histograms: histograms
+                    .filter_map(|(step, h)| Some((grid.time(step), Arc::clone(h.as_ref()?))))
+                    .collect(),
+                labels: series.labels,
+            }
+        });
+        Ok(QueryValue::Matrix(
+            matrix.filter(|s| !s.is_empty()).collect(),
+        ))
     }
 }

@@ -10,7 +10,7 @@ use bellwether_model::{Labels, Matcher};
 use crate::ast::{Expr, Span};
 
 pub use text::is_keyword;
-pub(crate) use text::quote_bytes;
+pub(crate) use text::{quote_bytes, unquote};
 
 /// What the parser accepts beyond the stable language, and how much.
 #[derive(Clone, Debug, PartialEq, Eq)]
