@@ -4,12 +4,15 @@ use std::time::{Duration, SystemTime};
 
 use bellwether_model::Secret;
 use bellwether_model::state::Receipt;
+use lettre::address::Envelope;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Mailboxes, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message as Mail, Tokio1Executor};
+
+use sha2::{Digest as _, Sha256};
 
 use crate::channel::{Attempt, Blame, BoxFuture, Channel, Outcome, Priority};
 
@@ -114,7 +117,12 @@ impl Email {
         let date = SystemTime::UNIX_EPOCH
             + Duration::from_secs(u64::try_from(attempt.now.as_second()).unwrap_or(0));
         let thread = format!("<{}@{domain}>", id_text(&attempt.thread));
+        // Said here, because a header of the configuration may replace `To` by words for people.
+        let recipients = self.to.iter().map(|to| to.email.clone()).collect();
+        let envelope = Envelope::new(Some(self.from.email.clone()), recipients)
+            .map_err(|error| error.to_string())?;
         let mut builder = Mail::builder()
+            .envelope(envelope)
             .from(self.from.clone())
             .subject(one_line(&message.title, MAX_SUBJECT))
             .date(date)
@@ -202,12 +210,16 @@ fn one_line(text: &str, max: usize) -> String {
     line[..line.floor_char_boundary(max)].to_owned()
 }
 
-/// The characters that the left side of a message id may have.
+/// The left side of a message id: a short plain text as it is, anything else by its hash, so that different threads
+/// stay different.
 fn id_text(text: &str) -> String {
-    let id: String = text
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .take(100)
-        .collect();
-    if id.is_empty() { "none".to_owned() } else { id }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if !text.is_empty() && text.len() <= 64 && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    let mut id = "thread-".to_owned();
+    for byte in Sha256::digest(text.as_bytes()).iter().take(16) {
+        id.push_str(&format!("{byte:02x}"));
+    }
+    id
 }

@@ -1,6 +1,8 @@
 //! One HTTP client for webhooks, ntfy and the HTTP steps of runbooks: bounded in time and size, no secret in errors.
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bellwether_model::Secret;
@@ -14,6 +16,8 @@ use crate::channel::{Blame, Outcome, Verdict, short};
 pub const MAX_ANSWER: usize = 64 << 10;
 const MAX_REDIRECTS: usize = 3;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Clients that are kept with their connections.
+const MAX_CLIENTS: usize = 64;
 /// Longest wait that an answer may ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
@@ -70,7 +74,19 @@ pub enum HttpError {
     Lost { reason: String },
 }
 
-/// A client for one set of settings; cheap to clone, keeps connections.
+/// What a client with its connections is made from; everything else is said with each request.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Transport {
+    ca_pem: Option<String>,
+    identity_pem: Option<String>,
+    insecure: bool,
+    no_redirects: bool,
+}
+
+/// So that making a channel for each delivery does not make new connections for each.
+static CLIENTS: Mutex<BTreeMap<Transport, Client>> = Mutex::new(BTreeMap::new());
+
+/// A client for one set of settings. Cheap to make and to clone: those with the same TLS settings share connections.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
     client: Client,
@@ -91,28 +107,28 @@ impl HttpError {
 impl HttpClient {
     /// A client. Fails when a certificate or a header is not well-formed.
     pub fn new(settings: HttpSettings) -> Result<Self, HttpError> {
-        // A second call finds the provider installed, which is what it wants.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let bad = |error: reqwest::Error| HttpError::BadRequest {
-            reason: chain(&error.without_url()),
-        };
-        let mut builder = Client::builder()
-            .user_agent(concat!("bellwether/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_max_idle_per_host(4)
-            .redirect(redirects(settings.no_redirects))
-            .danger_accept_invalid_certs(settings.insecure);
-        if let Some(pem) = &settings.ca_pem {
-            for authority in reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(bad)? {
-                builder = builder.add_root_certificate(authority);
-            }
-        }
-        if let Some(pem) = &settings.identity_pem {
-            let identity = reqwest::Identity::from_pem(pem.expose().as_bytes()).map_err(bad)?;
-            builder = builder.identity(identity);
-        }
         headers(&settings.headers)?;
-        let client = builder.build().map_err(bad)?;
+        let transport = Transport {
+            ca_pem: settings.ca_pem.clone(),
+            identity_pem: settings
+                .identity_pem
+                .as_ref()
+                .map(|pem| pem.expose().to_owned()),
+            insecure: settings.insecure,
+            no_redirects: settings.no_redirects,
+        };
+        let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = match clients.get(&transport) {
+            Some(client) => client.clone(),
+            None => {
+                let client = transport.client()?;
+                if clients.len() >= MAX_CLIENTS {
+                    clients.clear();
+                }
+                clients.insert(transport, client.clone());
+                client
+            }
+        };
         Ok(Self { client, settings })
     }
 
@@ -176,6 +192,32 @@ impl HttpClient {
             }
         }
         Ok(answer)
+    }
+}
+
+impl Transport {
+    fn client(&self) -> Result<Client, HttpError> {
+        // A second call finds the provider installed, which is what it wants.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let bad = |error: reqwest::Error| HttpError::BadRequest {
+            reason: chain(&error.without_url()),
+        };
+        let mut builder = Client::builder()
+            .user_agent(concat!("bellwether/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_max_idle_per_host(4)
+            .redirect(redirects(self.no_redirects))
+            .danger_accept_invalid_certs(self.insecure);
+        if let Some(pem) = &self.ca_pem {
+            for authority in reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(bad)? {
+                builder = builder.add_root_certificate(authority);
+            }
+        }
+        if let Some(pem) = &self.identity_pem {
+            let identity = reqwest::Identity::from_pem(pem.as_bytes()).map_err(bad)?;
+            builder = builder.identity(identity);
+        }
+        builder.build().map_err(bad)
     }
 }
 

@@ -477,6 +477,33 @@ async fn a_mail_is_threaded_and_has_both_forms() {
 }
 
 #[tokio::test]
+async fn headers_of_the_configuration_replace_ours_but_not_the_recipients() {
+    let (port, conversation) = smtp_sink("", "").await;
+    let mut attempt = mail();
+    attempt.thread = "{}/{team=\"ops\"}:{alertname=\"DiskFull\"}".to_owned();
+    attempt.message.headers = vec![
+        ("Subject".to_owned(), "own words".to_owned()),
+        ("To".to_owned(), "the people of ops".to_owned()),
+    ];
+    let outcome = Email::new(target(port)).unwrap().deliver(attempt).await;
+    assert_eq!(outcome.verdict, Verdict::Done, "{outcome:?}");
+    let said = conversation.await.unwrap();
+    let has = |wanted: &str| said.iter().any(|line| line == wanted);
+    assert!(
+        has("Subject: own words") && has("To: the people of ops"),
+        "{said:#?}"
+    );
+    assert!(has("RCPT TO:<ana@example.org>") && has("RCPT TO:<bo@example.org>"));
+    let thread = said
+        .iter()
+        .find(|line| line.starts_with("References: <thread-"));
+    assert_eq!(
+        thread.map(String::len),
+        Some("References: <thread-@example.org>".len() + 32)
+    );
+}
+
+#[tokio::test]
 async fn mail_servers_that_refuse_are_believed() {
     for (at, reply, verdict, safe) in [
         ("RCPT", "550 5.1.1 no such user\r\n", Verdict::Failed, true),
