@@ -56,6 +56,8 @@
       if (have.nodeValue !== want.nodeValue) have.nodeValue = want.nodeValue;
       return;
     }
+    // Output that came meanwhile is newer than the page.
+    if (have.dataset.out && have.dataset.out === want.dataset.out && want.textContent.length < have.textContent.length) return;
     if (isField(have) && (have === doc.activeElement || touched.has(have))) return;
     for (const { name } of [...have.attributes]) {
       if (!want.hasAttribute(name) && !(name === "open" && have.nodeName === "DETAILS")) have.removeAttribute(name);
@@ -92,6 +94,11 @@
     const page = new DOMParser().parseFromString(html, "text/html");
     const fresh = find("main", page);
     if (!fresh) return false;
+    // What a form did is said once, and not again with each update.
+    for (const notice of all(".notice[data-once]", fresh)) {
+      toast(notice.textContent.trim());
+      notice.remove();
+    }
     doc.title = page.title || doc.title;
     const menu = find("#menu", page);
     if (menu && find("#menu")) merge(find("#menu"), menu);
@@ -124,6 +131,7 @@
       return;
     }
     const here = location.pathname + location.search;
+    there.searchParams.delete("done");
     const path = there.pathname + there.search;
     const moved = answer.redirected && there.pathname !== location.pathname;
     if (!show(html)) location.assign(path);
@@ -156,10 +164,12 @@
   let due = 0;
   let busy = false;
   const refresh = () => {
-    clearTimeout(due);
+    if (due) return;
     // Not while hidden or while a form is on its way; both ends call again.
     due = setTimeout(async () => {
+      due = 0;
       if (doc.hidden || busy) return;
+      stale = false;
       try {
         await load(location.href);
       } catch {
@@ -189,6 +199,13 @@
         refresh();
       }
       if (news.page) paged(news.page);
+      if (news.output) {
+        const { run, step, text } = news.output;
+        for (const pre of all(`[data-out="${CSS.escape(`${run}/${step}`)}"]`)) {
+          pre.textContent += text;
+          pre.scrollTop = pre.scrollHeight;
+        }
+      }
     };
   };
   let stale = false;

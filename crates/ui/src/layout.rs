@@ -34,7 +34,7 @@ pub(crate) fn page(chrome: &Chrome, topics: &str, body: Markup) -> String {
                 p.notice.warn role="status" { (shape(Tone::Warn)) span { (warning) " " a href=(path::STATUS) { "Status" } } }
             }
             @for notice in &chrome.notices {
-                p class={ "notice " (notice.tone.class()) } role="status" { (shape(notice.tone)) span { (notice.text) } }
+                p class={ "notice " (notice.tone.class()) } role="status" data-once="" { (shape(notice.tone)) span { (notice.text) } }
             }
             (body)
         }
@@ -169,6 +169,7 @@ fn foot(chrome: &Chrome, class: &str) -> Markup {
             }))
             div.links {
                 a href=(path::HELP) data-help="" { "Help" }
+                @if chrome.user.is_none() { a href=(path::LOGIN) { "Sign in" } }
                 @if chrome.user.is_some() {
                     (form(chrome, path::LOGOUT, "plain inline", html! { button.link { "Sign out" } }))
                 }

@@ -38,7 +38,8 @@ pub use pages::case::{
 };
 pub use pages::cases::{CaseRow, CasesFilter, CasesPage, render_cases};
 pub use pages::entry::{
-    ErrorPage, LoginPage, SetupPage, render_error, render_help, render_login, render_setup,
+    AckPage, ErrorPage, LoginPage, SetupPage, render_ack, render_error, render_help, render_login,
+    render_setup,
 };
 pub use pages::explore::{ExplorePage, ExploreRange, ResultRow, render_explore};
 pub use pages::now::{NowPage, PoolCount, QuietDay, render_now};

@@ -152,17 +152,17 @@ pub(crate) fn step(chrome: &Chrome, step: &StepView) -> Markup {
                 @if !step.by.is_empty() { span { "by " (step.by) } }
             }
             @if !step.note.is_empty() { p.note { (step.note) } }
-            @if let Some(out) = &step.output { (output(out)) }
+            @if let Some(out) = &step.output { (output(out, &step.live)) }
             @if !step.actions.is_empty() { div.actions { @for action in &step.actions { (button(chrome, action)) } } }
         }
     }
 }
 
 /// What a command printed.
-pub(crate) fn output(output: &Output) -> Markup {
+fn output(output: &Output, live: &str) -> Markup {
     html! {
         div.output {
-            pre tabindex="0" aria-label="output" { (output.text) }
+            pre tabindex="0" aria-label="output" data-out=[(!live.is_empty()).then_some(live)] { (output.text) }
             p.meta {
                 @if !output.exit.is_empty() { span { (output.exit) } }
                 @if output.truncated > 0 { span { (format::value(output.truncated as f64, format::Unit::Bytes)) " left out" } }

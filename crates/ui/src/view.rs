@@ -136,6 +136,8 @@ pub struct StepView {
     /// What went wrong or what is waited for; empty if nothing.
     pub note: String,
     pub actions: Vec<StepAction>,
+    /// `run/step` of the run whose output is being shown as it comes; empty otherwise.
+    pub live: String,
 }
 
 /// What a step printed.

@@ -392,6 +392,7 @@ fn steps() -> Vec<StepView> {
         output: Some(Output { text: "web-1   0.182\nweb-2   4.910   <- 27 times the others\nweb-3   0.179".to_owned(), truncated: 0, exit: "3 series".to_owned() }),
         note: String::new(),
         actions: Vec::new(),
+        live: String::new(),
     };
     vec![
         base.clone(),
@@ -408,6 +409,7 @@ fn steps() -> Vec<StepView> {
             by: String::new(),
             output: None,
             note: "Two replicas stay; the limit is one at a time.".to_owned(),
+            live: String::new(),
             actions: vec![
                 StepAction {
                     confirm: Some("web-2 gets no more requests. This can be undone.".to_owned()),
@@ -511,6 +513,12 @@ pub(crate) fn case_page() -> CasePage {
             suppressed: String::new(),
         }],
         runbook: Some(("drain-replica".to_owned(), "Take a slow replica out".to_owned())),
+        runbook_actions: vec![StepAction {
+            confirm: Some("Runs 2 steps on local and ssh:web-2: take the slow replica out, restart the service on it.".to_owned()),
+            ..run_action("Run the fix", Tone::Warn)
+        }],
+        runbook_note: String::new(),
+        runs: vec![RunRow { case: None, ..run_row() }],
         runbook_blocks: {
             let mut blocks = markdown::blocks("When **one** replica is slow the balancer keeps sending to it. Take it out, then look at it in peace.\n\n- never take out more than one\n- see [the balancer's manual](https://example.org/balancer)\n");
             blocks.extend(steps().into_iter().map(|step| Block::Step(Box::new(StepView { id: format!("rb-{}", step.id), ..step }))));
@@ -1138,7 +1146,7 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
             render_setup(
                 &door,
                 &SetupPage {
-                    token: "t".to_owned(),
+                    ticket: "t".to_owned(),
                     password_min: 12,
                     ..SetupPage::default()
                 },

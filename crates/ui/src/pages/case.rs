@@ -4,10 +4,13 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::now::cause_list;
+use super::runbooks::{RunRow, run_table};
 use crate::chart::{Chart, chart};
 use crate::chrome::Chrome;
-use crate::parts::{ago, anchor, badge, blocks, clock, form, labels, lasting, people, shape, step};
-use crate::view::{AlertState, Block, CaseState, StepView, Tone, Urgency};
+use crate::parts::{
+    ago, anchor, badge, blocks, button, clock, form, labels, lasting, people, shape, step,
+};
+use crate::view::{AlertState, Block, CaseState, StepAction, StepView, Tone, Urgency};
 use crate::{format, layout, path};
 
 /// One case.
@@ -24,6 +27,12 @@ pub struct CasePage {
     pub alerts: Vec<AlertView>,
     /// Identity and title of the runbook.
     pub runbook: Option<(String, String)>,
+    /// Buttons for the runbook as a whole: run the fix, approve, undo.
+    pub runbook_actions: Vec<StepAction>,
+    /// What the buttons would do, or why they cannot; empty if there is nothing to say.
+    pub runbook_note: String,
+    /// Runs for this case, newest first.
+    pub runs: Vec<RunRow>,
     /// The runbook's text with its steps.
     pub runbook_blocks: Vec<Block>,
     pub timeline: Vec<EventView>,
@@ -161,6 +170,9 @@ pub fn render_case(chrome: &Chrome, page: &CasePage) -> String {
         timeline,
         deliveries,
         why,
+        runbook_actions,
+        runbook_note,
+        runs,
     } = page;
     let body = html! {
         article.case {
@@ -183,6 +195,9 @@ pub fn render_case(chrome: &Chrome, page: &CasePage) -> String {
                     @if let Some((id, title)) = runbook {
                         section.card.runbook #runbook {
                             h2 { "Runbook: " a href=(path::runbook(id)) { (title) } }
+                            @if !runs.is_empty() { (run_table(chrome, runs)) }
+                            @if !runbook_note.is_empty() { p.note { (runbook_note) } }
+                            @if !runbook_actions.is_empty() { div.actions { @for action in runbook_actions { (button(chrome, action)) } } }
                             (blocks(chrome, runbook_blocks))
                         }
                     }
@@ -203,7 +218,7 @@ pub fn render_case(chrome: &Chrome, page: &CasePage) -> String {
             }
         }
     };
-    layout::page(chrome, &format!("case:{}", facts.id), body)
+    layout::page(chrome, &format!("case:{} runs rules", facts.id), body)
 }
 
 fn head(chrome: &Chrome, facts: &CaseFacts) -> Markup {

@@ -20,11 +20,23 @@ pub struct LoginPage {
 #[derive(Clone, Debug, Default)]
 pub struct SetupPage {
     /// From the one-time link.
-    pub token: String,
+    pub ticket: String,
     pub error: String,
     pub name: String,
     /// Fewest letters of a password.
     pub password_min: usize,
+}
+
+/// A signed link that acknowledges: opening it shows this, the button does it.
+#[derive(Clone, Debug, Default)]
+pub struct AckPage {
+    pub case_id: String,
+    pub title: String,
+    pub person: String,
+    /// Where the button posts: the signed path itself.
+    pub action: String,
+    /// Whether it has been done.
+    pub done: bool,
 }
 
 /// Something went wrong, said helpfully.
@@ -65,12 +77,31 @@ pub fn render_setup(chrome: &Chrome, page: &SetupPage) -> String {
             p { "You are the first here. Choose a name and a password: you will be the administrator, and on call until a schedule says otherwise." }
             @if !page.error.is_empty() { p.notice.bad role="alert" { (crate::parts::shape(crate::view::Tone::Bad)) span { (page.error) } } }
             (form(chrome, path::SETUP, "stack", html! {
-                input type="hidden" name="token" value=(page.token);
+                input type="hidden" name="ticket" value=(page.ticket);
                 label { "Name" input name="name" value=(page.name) autocomplete="username" autocapitalize="off" required maxlength="64" autofocus; }
                 label { "Password" input type="password" name="password" autocomplete="new-password" required minlength=(page.password_min); span.quiet { "at least " (page.password_min) " letters" } }
                 label { "Once more" input type="password" name="password2" autocomplete="new-password" required minlength=(page.password_min); }
                 button.primary.big { "Set up" }
             }))
+        }
+    };
+    layout::bare(chrome, body)
+}
+
+/// Renders the page behind a signed link.
+pub fn render_ack(chrome: &Chrome, page: &AckPage) -> String {
+    let body = html! {
+        section.card.door {
+            @if page.done {
+                h1 { "It is yours." }
+                p { b { (page.person) } " has “" (page.title) "”. Nobody else is told while you have it." }
+            } @else {
+                h1 { (page.title) }
+                p { "Take this case as " b { (page.person) } "?" }
+                // No token: the path itself is signed.
+                form.stack method="post" action=(page.action) { button.primary.big { "Acknowledge" } }
+            }
+            p.small-print { a href=(path::case(&page.case_id)) { "Open the case" } }
         }
     };
     layout::bare(chrome, body)

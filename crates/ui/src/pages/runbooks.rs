@@ -103,7 +103,7 @@ pub fn render_runbooks(chrome: &Chrome, page: &RunbooksPage) -> String {
     layout::page(chrome, "runs", body)
 }
 
-fn run_table(chrome: &Chrome, runs: &[RunRow]) -> Markup {
+pub(super) fn run_table(chrome: &Chrome, runs: &[RunRow]) -> Markup {
     html! {
         div.scroll { table {
             thead { tr { th scope="col" { "State" } th scope="col" { "Run" } th scope="col" { "Started" } th.num scope="col" { "Took" } th scope="col" { "By" } } }

@@ -105,7 +105,7 @@ pub fn render_targets(chrome: &Chrome, page: &TargetsPage) -> String {
             } } }
         }
     };
-    layout::page(chrome, "targets", body)
+    layout::page(chrome, "targets rules", body)
 }
 
 fn pool_section(chrome: &Chrome, pool: &PoolView, only_down: bool) -> Markup {
