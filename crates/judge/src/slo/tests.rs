@@ -210,3 +210,110 @@ proptest! {
         slos(&format!("slos:\n- name: a\n  objective: 99\n  errors: {text}\n  total: {text}\n  latency: {text}\n  windows: {text}"));
     }
 }
+
+/// Plays requests against an objective and notes when pages begin and end (seconds from the start).
+mod played {
+    use bellwether_model::series::{MemorySeries, Value};
+    use bellwether_promql::Engine;
+    use jiff::Timestamp;
+
+    use crate::engine::{EngineSettings, RuleEngine};
+    use crate::slo::{Slo, SloStatus};
+
+    const START: i64 = 1_800_000_000;
+
+    /// `rate(second)` gives good and bad requests per second at that second.
+    pub(super) fn play(
+        slo: &Slo,
+        seconds: i64,
+        rate: impl Fn(i64) -> (f64, f64),
+    ) -> (Vec<String>, SloStatus) {
+        let at = |second: i64| Timestamp::from_second(START + second).unwrap();
+        let promql = Engine::default();
+        let mut engine = RuleEngine::new(EngineSettings::default());
+        drop(engine.load(at(0), EngineSettings::default(), slo.groups()));
+        let mut series = MemorySeries::default();
+        let (mut good, mut bad) = (1_000.0, 10.0);
+        let mut log = Vec::new();
+        for second in 0..seconds {
+            let (more_good, more_bad) = rate(second);
+            good += more_good;
+            bad += more_bad;
+            if second % 5 == 0 {
+                for (code, value) in [("200", good), ("500", bad)] {
+                    let name = format!("http_requests_total{{job=\"web\",code=\"{code}\"}}");
+                    let labels = bellwether_promql::parse_metric(&name).unwrap();
+                    series.push(&labels, (START + second) * 1000, Value::Float(value));
+                }
+            }
+            for due in engine.due(at(second)) {
+                let outcome = engine
+                    .evaluate_group(&due.key, due.slot, &series, &promql)
+                    .unwrap();
+                assert_eq!(outcome.errors, []);
+                for sample in &outcome.samples {
+                    series.push(&sample.labels, sample.timestamp, sample.value.clone());
+                }
+                for event in outcome.batch.events {
+                    log.push(format!("{second} {}", event.kind));
+                }
+            }
+        }
+        let status = slo.status(&series, &promql, (START + seconds) * 1000);
+        (log, status)
+    }
+}
+
+#[test]
+fn users_hurt_while_nothing_is_down_pages_within_a_minute() {
+    let slo = slos(DEMO).0.remove(0);
+    // One of two replicas answers half of its requests with errors between minutes 10 and 20.
+    let (log, status) = played::play(&slo, 2_400, |second| {
+        if (600..1_200).contains(&second) {
+            (15.0, 5.0)
+        } else {
+            (20.0, 0.0)
+        }
+    });
+    let times: Vec<i64> = log
+        .iter()
+        .map(|line| line.split(' ').next().unwrap().parse().unwrap())
+        .collect();
+    let kinds: Vec<&str> = log
+        .iter()
+        .map(|line| line.split(' ').nth(1).unwrap())
+        .collect();
+    assert_eq!(kinds, ["alert_firing", "alert_resolved"], "{log:?}");
+    // 25 % bad is 25 times the sustainable rate: 14.4 over five minutes is reached after 173 s.
+    assert!((770..=830).contains(&times[0]), "{log:?}");
+    assert!(
+        (1_200..=1_240).contains(&times[1]),
+        "the short window ends it: {log:?}"
+    );
+    // 3,000 bad of 48,000: six times the budget of an hour.
+    assert!((status.bad.unwrap() - 3_000.0).abs() < 60.0, "{status:?}");
+    assert!(
+        (status.total.unwrap() - 48_000.0).abs() < 300.0,
+        "{status:?}"
+    );
+    assert!(
+        (status.budget_left.unwrap() + 5.25).abs() < 0.2,
+        "{status:?}"
+    );
+    assert_eq!(status.burn.len(), 2);
+    assert_eq!(status.burn[1].burn, Some(0.0));
+}
+
+#[test]
+fn few_requests_prove_little() {
+    let slo = slos(DEMO).0.remove(0);
+    // A request every ten seconds: two of 30 fail, 6 times the budget by ratio alone.
+    let (log, _) = played::play(&slo, 1_500, |second| match second {
+        s if s % 10 != 0 => (0.0, 0.0),
+        900 | 930 => (0.0, 1.0),
+        _ => (1.0, 0.0),
+    });
+    assert_eq!(log, [""; 0]);
+    // Nobody asks: nothing is known, nothing pages.
+    assert_eq!(played::play(&slo, 600, |_| (0.0, 0.0)).0, [""; 0]);
+}
