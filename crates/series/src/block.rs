@@ -35,6 +35,8 @@ pub(crate) struct Contents {
     /// Stretch of time it stands for, `start` inclusive, `end` exclusive. Samples lie inside.
     pub(crate) start: i64,
     pub(crate) end: i64,
+    /// The head has handed over everything before this; the least value for imported blocks.
+    pub(crate) head_end: i64,
     /// Oldest and newest sample, both inclusive.
     pub(crate) min: i64,
     pub(crate) max: i64,
@@ -48,6 +50,15 @@ pub(crate) struct Contents {
     postings: (u64, u64),
     index: (u64, u64),
     index_sum: u32,
+}
+
+/// What a block that is to be written stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    pub(crate) head_end: i64,
+    pub(crate) replaces: Vec<u64>,
 }
 
 /// Where a chunk is and what it holds.
@@ -100,7 +111,7 @@ impl Contents {
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_varint(&mut out, self.id);
-        for time in [self.start, self.end, self.min, self.max] {
+        for time in [self.start, self.end, self.head_end, self.min, self.max] {
             put_signed(&mut out, time);
         }
         put_varint(&mut out, self.replaces.len() as u64);
@@ -121,7 +132,8 @@ impl Contents {
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         let id = reader.varint()?;
-        let [start, end, min, max] = [
+        let [start, end, head_end, min, max] = [
+            reader.signed()?,
             reader.signed()?,
             reader.signed()?,
             reader.signed()?,
@@ -140,6 +152,7 @@ impl Contents {
             id,
             start,
             end,
+            head_end,
             min,
             max,
             replaces,

@@ -35,7 +35,7 @@ pub use openmetrics::{ExportError, ExportReport, write_openmetrics};
 pub use options::{Durability, Options};
 pub use prometheus::{PrometheusError, PrometheusFolder};
 pub use report::{
-    Cardinality, Damage, DamageKind, MaintainReport, OpenError, OpenReport, SnapshotError, Stats,
-    VerifyReport,
+    Cardinality, Damage, DamageKind, ImportError, ImportReport, MaintainReport, OpenError,
+    OpenReport, SnapshotError, Stats, VerifyReport,
 };
 pub use store::Store;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bellwether_model::series::SourceError;
+
 /// Why a store could not be opened. Damaged data is no reason: see [`OpenReport::damage`].
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -38,6 +40,23 @@ pub enum SnapshotError {
         #[source]
         source: io::Error,
     },
+}
+
+/// Why an import ended early. What it had written before stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    #[error("read the samples to import")]
+    Source(#[from] SourceError),
+    #[error("write the imported samples")]
+    Io(#[from] io::Error),
+}
+
+/// What an import brought in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImportReport {
+    /// Blocks written.
+    pub blocks: usize,
+    pub samples: u64,
 }
 
 /// What kind of damage was found on disk.

@@ -4,6 +4,7 @@
 //! log is the order in memory), the head's table, one series. `blocks` is a list behind an `Arc` that is swapped whole.
 
 mod append;
+mod import;
 mod maintain;
 mod merge;
 mod open;

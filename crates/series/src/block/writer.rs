@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bellwether_model::labels::Labels;
 use bellwether_model::series::SampleBuffer;
 
-use super::{ChunkMeta, Contents, FOOTER_LEN, HEADER_LEN, MAGIC, header, path};
+use super::{ChunkMeta, Contents, FOOTER_LEN, HEADER_LEN, MAGIC, Plan, header, path};
 use crate::codec::bytes::{put_str, put_varint};
 use crate::codec::{Encoding, Zone, encode_floats, encode_histograms};
 use crate::disk::{Disk, sync_folder};
@@ -83,14 +83,8 @@ impl Output {
 // === impl BlockWriter ===
 
 impl BlockWriter {
-    /// Begins block `id` of `dir` for the stretch `start..end`.
-    pub(crate) fn create(
-        dir: &Path,
-        disk: &Disk,
-        id: u64,
-        (start, end): (i64, i64),
-        replaces: Vec<u64>,
-    ) -> io::Result<Self> {
+    /// Begins block `id` of `dir`.
+    pub(crate) fn create(dir: &Path, disk: &Disk, id: u64, plan: Plan) -> io::Result<Self> {
         let temporary = dir.join(format!("{id:012}.tmp"));
         let spool_path = dir.join(format!("{id:012}.entries.tmp"));
         let mut out = Output::create(&temporary, disk)?;
@@ -108,11 +102,12 @@ impl BlockWriter {
             postings: BTreeMap::new(),
             contents: Contents {
                 id,
-                start,
-                end,
+                start: plan.start,
+                end: plan.end,
+                head_end: plan.head_end,
                 min: i64::MAX,
                 max: i64::MIN,
-                replaces,
+                replaces: plan.replaces,
                 ..Contents::default()
             },
             done: false,

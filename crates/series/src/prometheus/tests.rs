@@ -150,3 +150,45 @@ proptest! {
         drop(block::parse_tombstones(&bytes));
     }
 }
+
+#[test]
+fn history_is_imported_beside_what_the_store_has() {
+    use bellwether_model::series::{RefSample, SampleSink, Value};
+
+    use crate::{Options, Store};
+
+    let (source, _) = PrometheusFolder::open(&folder().join("data")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(dir.path(), Options::default()).unwrap();
+    let extra = Labels::new([("__name__", "own")]);
+    let append = |store: &Store, timestamp| {
+        let sample = RefSample {
+            series: store.resolve(&extra).unwrap(),
+            timestamp,
+            value: Value::Float(1.0),
+        };
+        store.append(&[sample]).unwrap().appended
+    };
+    // Own samples lie in the same hours: the import must not make them too old.
+    assert_eq!(append(&store, 1_700_006_500_000), 1);
+    let everything = Selection {
+        matchers: Vec::new(),
+        min: i64::MIN,
+        max: i64::MAX,
+    };
+    let report = store.import(&source, &everything).unwrap();
+    assert_eq!((report.blocks, report.samples), (1, 673));
+    assert_eq!(store.import(&source, &everything).unwrap().samples, 673);
+    assert_eq!(append(&store, 1_700_006_501_000), 1);
+    let check = |store: &Store| {
+        let mut all = read_all(store, i64::MIN, i64::MAX);
+        let own = all.remove(&extra.to_string()).unwrap();
+        assert_eq!(own, [(1_700_006_500_000, 1.0), (1_700_006_501_000, 1.0)]);
+        assert_same(&all, &dump());
+    };
+    check(&store);
+    drop(store);
+    let (store, report) = Store::open(dir.path(), Options::default()).unwrap();
+    assert_eq!((report.samples, report.blocks), (2, 2));
+    check(&store);
+}

@@ -118,6 +118,10 @@ impl Store {
         min_valid: i64,
     ) -> Verdict {
         let time = sample.timestamp;
+        let newest = before.iter().map(|known| known.sample.timestamp).max();
+        if newest.is_some_and(|newest| newest.saturating_sub(time) > self.window) {
+            return Verdict::TooOld;
+        }
         let twin = before.iter().find(|known| known.sample.timestamp == time);
         if let Some(twin) = twin {
             let same = crate::head::series::same_value(&twin.sample.value, &sample.value);
@@ -127,18 +131,8 @@ impl Store {
                 Verdict::Conflict
             };
         }
-        let newest = before.iter().map(|known| known.sample.timestamp).max();
         match data.judge(time, &sample.value, min_valid, self.window) {
-            Verdict::Append => match newest {
-                Some(newest) if newest.saturating_sub(time) > self.window => Verdict::TooOld,
-                Some(newest) if newest > time => Verdict::Insert,
-                _ => Verdict::Append,
-            },
-            Verdict::Insert
-                if newest.is_some_and(|newest| newest.saturating_sub(time) > self.window) =>
-            {
-                Verdict::TooOld
-            }
+            Verdict::Append if newest.is_some_and(|newest| newest > time) => Verdict::Insert,
             verdict => verdict,
         }
     }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::open::{millis, put_aside};
 use super::{Maintenance, Store, lock};
 use crate::block::reader::BlockError;
-use crate::block::{Block, BlockWriter};
+use crate::block::{Block, BlockWriter, Plan};
 use crate::report::{MaintainReport, SnapshotError};
 use crate::wal::segment_path;
 
@@ -72,7 +72,13 @@ impl Store {
         }
         let mut series = self.head.all();
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
-        let mut writer = self.block_writer(maintenance, (start, end), Vec::new())?;
+        let plan = Plan {
+            start,
+            end,
+            head_end: end,
+            replaces: Vec::new(),
+        };
+        let mut writer = self.block_writer(maintenance, plan)?;
         let mut buffer = SampleBuffer::default();
         for series in &series {
             buffer.clear();
@@ -109,12 +115,11 @@ impl Store {
     pub(super) fn block_writer(
         &self,
         maintenance: &mut Maintenance,
-        range: (i64, i64),
-        replaces: Vec<u64>,
+        plan: Plan,
     ) -> io::Result<BlockWriter> {
         let id = maintenance.next_block;
         maintenance.next_block += 1;
-        BlockWriter::create(&self.dir.join("blocks"), &self.disk, id, range, replaces)
+        BlockWriter::create(&self.dir.join("blocks"), &self.disk, id, plan)
     }
 
     /// Finishes a block and puts it in the place of `replaced`, which are removed from disk.
@@ -153,8 +158,13 @@ impl Store {
     }
 
     fn rescue(&self, maintenance: &mut Maintenance, block: &Arc<Block>) -> io::Result<()> {
-        let range = (block.contents.start, block.contents.end);
-        let mut writer = self.block_writer(maintenance, range, vec![block.contents.id])?;
+        let plan = Plan {
+            start: block.contents.start,
+            end: block.contents.end,
+            head_end: block.contents.head_end,
+            replaces: vec![block.contents.id],
+        };
+        let mut writer = self.block_writer(maintenance, plan)?;
         let mut whole = SampleBuffer::default();
         let mut part = SampleBuffer::default();
         for number in 0..block.series() {

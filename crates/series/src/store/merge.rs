@@ -8,7 +8,7 @@ use bellwether_model::series::SampleBuffer;
 use super::open::millis;
 use super::query::MergeCursor;
 use super::{Maintenance, Store};
-use crate::block::Block;
+use crate::block::{Block, Plan};
 use crate::report::MaintainReport;
 
 /// Lengths of merged blocks, in spans of a first block.
@@ -51,8 +51,14 @@ impl Store {
                 older.chain([block.contents.id])
             })
             .collect();
-        let range = (start, start.saturating_add(length));
-        let mut writer = self.block_writer(maintenance, range, replaces)?;
+        let head_end = group.iter().map(|block| block.contents.head_end).max();
+        let plan = Plan {
+            start,
+            end: start.saturating_add(length),
+            head_end: head_end.unwrap_or(i64::MIN),
+            replaces,
+        };
+        let mut writer = self.block_writer(maintenance, plan)?;
         let damaged = |damage: crate::report::Damage| io::Error::other(damage.to_string());
         let mut cursor = MergeCursor::new(group).map_err(damaged)?;
         let mut buffer = SampleBuffer::default();

@@ -81,7 +81,7 @@ impl Store {
         let wal_dir = folder(dir.join("wal"))?;
         let mut report = OpenReport::default();
         let (blocks, next_block) = open_blocks(&block_dir, &mut report)?;
-        let min_valid = blocks.iter().map(|block| block.contents.end).max();
+        let min_valid = blocks.iter().map(|block| block.contents.head_end).max();
         let head = Head::new(min_valid.unwrap_or(i64::MIN));
         let span = millis(options.block_span).clamp(1_000, 1 << 40);
         let replayed = replay_log(&wal_dir, &head, span, &mut report)?;

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bellwether_model::series::{SampleBuffer, Selection, SeriesSet, SeriesSource, SourceError};
 use bellwether_model::{Labels, Matcher};
@@ -63,11 +64,8 @@ impl Store {
         }
         let all = self.blocks();
         let last_block = all.iter().map(|block| block.contents.id).max();
-        let blocks: Vec<Arc<Block>> = all
-            .iter()
-            .filter(|block| block.contents.min <= max && block.contents.max >= min)
-            .cloned()
-            .collect();
+        let hit = |block: &&Arc<Block>| block.contents.min <= max && block.contents.max >= min;
+        let blocks: Vec<Arc<Block>> = all.iter().filter(hit).cloned().collect();
         for (place, block) in blocks.iter().enumerate() {
             for number in matching(&**block, matchers).map_err(source_error)? {
                 let entry = block.entry(number).map_err(source_error)?;
@@ -118,22 +116,16 @@ impl Store {
         Ok(out)
     }
 
-    /// Whether every sample of the store lies in the range, so that an index answers by itself.
-    fn covers(&self, min: i64, max: i64) -> bool {
-        let oldest = self
-            .counters
-            .oldest
-            .load(std::sync::atomic::Ordering::SeqCst);
-        let newest = self
-            .counters
-            .newest
-            .load(std::sync::atomic::Ordering::SeqCst);
-        min <= oldest
-            && max >= newest
-            && self
-                .blocks()
-                .iter()
-                .all(|block| min <= block.contents.min && max >= block.contents.max)
+    /// Whether the head may hold a sample of the range.
+    fn head_overlaps(&self, min: i64, max: i64) -> bool {
+        let oldest = self.counters.oldest.load(Relaxed);
+        let newest = self.counters.newest.load(Relaxed);
+        oldest <= max && newest >= min
+    }
+
+    fn blocks_in(&self, min: i64, max: i64) -> Vec<Arc<Block>> {
+        let hit = |block: &&Arc<Block>| block.contents.min <= max && block.contents.max >= min;
+        self.blocks().iter().filter(hit).cloned().collect()
     }
 }
 
@@ -267,10 +259,13 @@ impl SeriesSource for Store {
         max: i64,
     ) -> Result<Vec<String>, SourceError> {
         let mut names: BTreeSet<String> = BTreeSet::new();
-        if selectors.is_empty() && self.covers(min, max) {
-            let table = self.head.table();
-            names.extend(table.postings.counts().map(|(name, _)| name.to_owned()));
-            for block in self.blocks().iter() {
+        if selectors.is_empty() {
+            // As Prometheus: what is asked for completion need not be exact to the sample, the indexes answer.
+            if self.head_overlaps(min, max) {
+                let table = self.head.table();
+                names.extend(table.postings.counts().map(|(name, _)| name.to_owned()));
+            }
+            for block in self.blocks_in(min, max) {
                 names.extend(block.label_names().map(str::to_owned));
             }
             return Ok(names.into_iter().collect());
@@ -293,10 +288,12 @@ impl SeriesSource for Store {
         max: i64,
     ) -> Result<Vec<String>, SourceError> {
         let mut values: BTreeSet<String> = BTreeSet::new();
-        if selectors.is_empty() && self.covers(min, max) {
-            let table = self.head.table();
-            values.extend(table.postings.values(name).map(str::to_owned));
-            for block in self.blocks().iter() {
+        if selectors.is_empty() {
+            if self.head_overlaps(min, max) {
+                let table = self.head.table();
+                values.extend(table.postings.values(name).map(str::to_owned));
+            }
+            for block in self.blocks_in(min, max) {
                 values.extend(block.label_values(name).map(str::to_owned));
             }
             return Ok(values.into_iter().collect());

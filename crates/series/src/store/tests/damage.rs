@@ -38,7 +38,7 @@ fn survivors(store: &Store) -> (Content, usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn a_flipped_bit_is_reported_and_never_served(place in any::<prop::sample::Index>(), bit in 0..8_u32) {

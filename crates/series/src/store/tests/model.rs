@@ -165,7 +165,7 @@ fn options() -> Options {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn appending_maintaining_and_reopening_equal_the_model(steps in steps()) {
