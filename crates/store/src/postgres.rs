@@ -10,8 +10,10 @@ use bytes::BytesMut;
 use futures_util::future::{join, try_join_all};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
+use tokio_postgres::config::SslMode;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
 use tokio_postgres::{Client as PgClient, Config, NoTls, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::client::{
     Client, Counters, GroupFail, Job, MAX_WAITING, Queued, fail_all, reply_all, run_group,
@@ -60,7 +62,8 @@ struct Link {
 
 impl PostgresStore {
     /// Connects, and brings the schema up to date. The address is a URL (`postgres://user@host/database`) or a list
-    /// of `key=value`. Connections are not encrypted: `sslmode=require` is refused.
+    /// of `key=value`. With `sslmode=require` the connection is encrypted and the server's certificate is checked
+    /// against the system's authorities and the host's name; otherwise it is not encrypted.
     pub async fn connect(address: &str) -> Result<Self, StoreError> {
         let config: Config = address.parse().map_err(|error: tokio_postgres::Error| {
             StoreError::Open {
@@ -199,16 +202,27 @@ async fn connect(config: &Config) -> Result<Pg, DbError> {
         kind: DbErrorKind::Gone,
         reason,
     };
-    let (client, connection) = timeout(CONNECT * 2, config.connect(NoTls))
-        .await
-        .map_err(|_| gone("no answer while connecting".to_owned()))?
-        .map_err(|error| gone(chain(&error)))?;
-    // Ends when the client is dropped or the connection is lost; the client then says so.
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "connection to PostgreSQL ended");
-        }
-    });
+    let silent = |_| gone("no answer while connecting".to_owned());
+    // A connection's task ends when the client is dropped or the connection is lost; the client then says so.
+    let client = if config.get_ssl_mode() == SslMode::Require {
+        // A second call finds the provider installed, which is what it wants.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let (tls, _) = MakeRustlsConnect::with_native_certs()
+            .map_err(|_| gone("the system has no certificates of authorities".to_owned()))?;
+        let (client, connection) = timeout(CONNECT * 2, config.connect(tls))
+            .await
+            .map_err(silent)?
+            .map_err(|error| gone(chain(&error)))?;
+        tokio::spawn(watch(connection));
+        client
+    } else {
+        let (client, connection) = timeout(CONNECT * 2, config.connect(NoTls))
+            .await
+            .map_err(silent)?
+            .map_err(|error| gone(chain(&error)))?;
+        tokio::spawn(watch(connection));
+        client
+    };
     let mut conn = Pg {
         client,
         statements: BTreeMap::new(),
@@ -222,6 +236,12 @@ async fn connect(config: &Config) -> Result<Pg, DbError> {
     ))
     .await?;
     Ok(conn)
+}
+
+async fn watch(connection: impl Future<Output = Result<(), tokio_postgres::Error>>) {
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "connection to PostgreSQL ended");
+    }
 }
 
 // === impl Link ===
