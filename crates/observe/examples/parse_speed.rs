@@ -35,6 +35,10 @@ fn main() {
         }
         let seconds = (clock.monotonic() - start).as_secs_f64();
         let megabytes = (body.len() * rounds) as f64 / 1e6;
-        println!("{what}: {:.0} MB/s, {:.1} M samples/s (sum {sum})", megabytes / seconds, 1.0 * rounds as f64 / seconds / 100.0);
+        println!(
+            "{what}: {:.0} MB/s, {:.1} M samples/s (sum {sum})",
+            megabytes / seconds,
+            1.0 * rounds as f64 / seconds / 100.0
+        );
     }
 }

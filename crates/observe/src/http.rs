@@ -8,7 +8,7 @@ use bellwether_yaml::{MapReader, Node};
 mod client;
 
 pub use client::{ClientError, build_client};
-pub(crate) use client::{authorize, read_limited, tls_config};
+pub(crate) use client::{authorize, build_probe_client, read_limited, tls_config};
 
 /// Credentials of a request. At most one kind per config.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -59,10 +59,24 @@ pub fn build_client(
     config: &HttpConfig,
     compression: bool,
 ) -> Result<reqwest::Client, ClientError> {
+    build(config, compression, 1)
+}
+
+/// A client that connects anew for each request, so that a probe sees the whole way, and tells the certificate.
+pub(crate) fn build_probe_client(config: &HttpConfig) -> Result<reqwest::Client, ClientError> {
+    build(config, true, 0)
+}
+
+fn build(
+    config: &HttpConfig,
+    compression: bool,
+    idle: usize,
+) -> Result<reqwest::Client, ClientError> {
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls_config(&config.tls, config.enable_http2)?)
         .user_agent(concat!("Bellwether/", env!("CARGO_PKG_VERSION")))
-        .pool_max_idle_per_host(1)
+        .pool_max_idle_per_host(idle)
+        .tls_info(idle == 0)
         .no_proxy();
     builder = builder.redirect(if config.follow_redirects {
         reqwest::redirect::Policy::limited(REDIRECTS_MAX)
