@@ -1,5 +1,7 @@
 //! Prometheus' own test scripts, each eval in all its forms.
 
+#![expect(clippy::print_stdout, reason = "the counts are what one reads")]
+
 use std::path::{Path, PathBuf};
 
 use bellwether_promql::promqltest::run_script;

@@ -82,13 +82,13 @@ impl Context<'_> {
 
     fn with_scalar(&self, binary: &BinaryExpr, series: &mut Series, scalar: &[f64], swapped: bool) {
         let op = binary.op;
-        for step in 0..series.floats.len() {
+        for (step, scalar) in scalar.iter().copied().enumerate() {
             let value = series.floats[step];
             if !is_stale(value) {
                 let (left, right) = if swapped {
-                    (scalar[step], value)
+                    (scalar, value)
                 } else {
-                    (value, scalar[step])
+                    (value, scalar)
                 };
                 series.floats[step] = if op.changes_schema() {
                     element::arithmetic(op, left, right)
@@ -107,9 +107,9 @@ impl Context<'_> {
                 };
             } else if let Some(histogram) = series.histogram(step) {
                 let (left, right) = if swapped {
-                    (Element::Float(scalar[step]), Element::Histogram(histogram))
+                    (Element::Float(scalar), Element::Histogram(histogram))
                 } else {
-                    (Element::Histogram(histogram), Element::Float(scalar[step]))
+                    (Element::Histogram(histogram), Element::Float(scalar))
                 };
                 let result = apply(self, binary, left, right);
                 series.histograms[step] = None;

@@ -129,7 +129,7 @@ impl Series {
             .histograms
             .iter()
             .flatten()
-            .map(|h| 2 + (h.positive_buckets.len() + h.negative_buckets.len()) / 2)
+            .map(|h| 2 + usize::midpoint(h.positive_buckets.len(), h.negative_buckets.len()))
             .sum();
         self.floats.len() + histograms
     }

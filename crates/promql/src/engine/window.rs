@@ -249,6 +249,7 @@ fn windows<'p>(
 
 type Kernel<'k> = dyn FnMut(usize, Window<'_>) -> Evaluated<Option<Sample>> + 'k;
 
+#[expect(clippy::unnecessary_wraps, reason = "kernels may fail")]
 fn float(value: f64) -> Evaluated<Option<Sample>> {
     Ok(Some(Sample::Float(value)))
 }
@@ -284,8 +285,8 @@ impl Call<'_> {
             })
         };
         match name {
-            "irate" => fill(&mut |_, w| self.instant_value(metric, &w, true))?,
-            "idelta" => fill(&mut |_, w| self.instant_value(metric, &w, false))?,
+            "irate" => fill(&mut |_, w| Ok(self.instant_value(metric, &w, true)))?,
+            "idelta" => fill(&mut |_, w| Ok(self.instant_value(metric, &w, false)))?,
             "sum_over_time" => fill(&mut |_, w| self.sum_over_time(metric, &w))?,
             "avg_over_time" => fill(&mut |_, w| self.avg_over_time(metric, &w))?,
             "count_over_time" => {
@@ -371,7 +372,7 @@ impl Call<'_> {
                     .map(|(slope, intercept)| Sample::Float(slope * params[0][step] + intercept)))
             })?,
             "double_exponential_smoothing" => {
-                fill(&mut |step, w| self.smoothing(metric, &w, params[0][step], params[1][step]))?
+                fill(&mut |step, w| self.smoothing(metric, &w, params[0][step], params[1][step]))?;
             }
             "changes" | "resets" => fill(&mut |_, w| float(changes(&w, name == "resets") as f64))?,
             _ => {

@@ -103,6 +103,13 @@ fn natural(a: &str, b: &str) -> Ordering {
     a.len().cmp(&b.len())
 }
 
+fn set_label(series: &mut Series, name: &str, value: &str) {
+    series.labels = series.labels.with(name, value);
+    if name == METRIC_NAME {
+        series.drop_name = false;
+    }
+}
+
 impl Context<'_> {
     pub(super) fn label_replace(
         &self,
@@ -134,20 +141,13 @@ impl Context<'_> {
             let value = series.labels.get(&source.value);
             if let Some(captures) = regex.captures(value) {
                 let value = expand(&replacement.value, &captures);
-                self.set_label(series, &target.value, &value);
+                set_label(series, &target.value, &value);
             }
         }
         for series in merge_same_labels(all)? {
             sink(series)?;
         }
         Ok(())
-    }
-
-    fn set_label(&self, series: &mut Series, name: &str, value: &str) {
-        series.labels = series.labels.with(name, value);
-        if name == METRIC_NAME {
-            series.drop_name = false;
-        }
     }
 
     pub(super) fn label_join(
@@ -180,7 +180,7 @@ impl Context<'_> {
         for series in &mut all {
             let values: Vec<&str> = sources.iter().map(|name| series.labels.get(name)).collect();
             let value = values.join(&separator.value);
-            self.set_label(series, &target.value, &value);
+            set_label(series, &target.value, &value);
         }
         for series in merge_same_labels(all)? {
             sink(series)?;

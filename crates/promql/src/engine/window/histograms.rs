@@ -7,7 +7,6 @@ use bellwether_model::histogram::{Histogram, ResetHint};
 use super::rate::Ends;
 use super::{Call, Window};
 use crate::annotations::HistogramOperation;
-use crate::engine::eval::Evaluated;
 use crate::engine::series::Sample;
 use crate::histogram::{self, Sum};
 
@@ -115,7 +114,7 @@ impl Call<'_> {
         metric: &str,
         window: &Window<'_>,
         rate: bool,
-    ) -> Evaluated<Option<Sample>> {
+    ) -> Option<Sample> {
         let mut last: Vec<(i64, Sample)> = Vec::new();
         for (time, value) in window.times().iter().zip(window.floats()).rev().take(2) {
             last.push((*time, Sample::Float(*value)));
@@ -125,28 +124,24 @@ impl Call<'_> {
         }
         last.sort_by_key(|(time, _)| *time);
         let [.., (t1, before), (t2, after)] = last.as_slice() else {
-            return Ok(None);
+            return None;
         };
         if t1 == t2 {
-            return Ok(None);
+            return None;
         }
         let seconds = (t2 - t1) as f64 / 1000.0;
         match (before, after) {
             (Sample::Float(before), Sample::Float(after)) => {
                 let reset = rate && after < before;
                 let value = if reset { *after } else { after - before };
-                Ok(Some(Sample::Float(if rate {
-                    value / seconds
-                } else {
-                    value
-                })))
+                Some(Sample::Float(if rate { value / seconds } else { value }))
             }
             (Sample::Histogram(before), Sample::Histogram(after)) => {
-                Ok(self.instant_histogram(metric, before, after, rate.then_some(seconds)))
+                self.instant_histogram(metric, before, after, rate.then_some(seconds))
             }
             _ => {
                 self.note_mixed(metric);
-                Ok(None)
+                None
             }
         }
     }
