@@ -1,5 +1,6 @@
 //! The queue in front of a database: waiting writes share a transaction, each batch keeps its own outcome.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,7 @@ use crate::api::{
 };
 use crate::conn::{Conn, DbError, DbErrorKind};
 use crate::error::{Blame, StoreError};
-use crate::ops::{Answer, Fail, Request, perform};
+use crate::ops::{Answer, Fail, Request, commit_all, perform};
 use crate::prepare;
 
 /// Most writes that share a transaction.
@@ -77,9 +78,18 @@ pub(crate) async fn run_group<C: Conn>(
     jobs: &[Job],
 ) -> Result<Vec<Result<Answer, StoreError>>, GroupFail> {
     conn.batch(begin).await.map_err(GroupFail::Before)?;
-    let done = run_jobs(conn, jobs).await;
+    let mut done = run_together(conn, jobs).await;
+    if let Ok(None) = done {
+        // Somebody is refused: again from the start, each behind its own savepoint.
+        done = async {
+            conn.batch("rollback").await?;
+            conn.batch(begin).await?;
+            run_apart(conn, jobs).await.map(Some)
+        }
+        .await;
+    }
     let done = match done {
-        Ok(done) => done,
+        Ok(done) => done.unwrap_or_default(),
         Err(error) => {
             if conn.in_transaction() {
                 // It fails only when the connection is gone, and then nothing is stored either.
@@ -100,7 +110,57 @@ pub(crate) async fn run_group<C: Conn>(
     }
 }
 
-async fn run_jobs<C: Conn>(
+/// Does all jobs on the assumption that none is refused, batches that follow one another class by class. `None`: one
+/// is refused, or the database does not take it.
+async fn run_together<C: Conn>(
+    conn: &mut C,
+    jobs: &[Job],
+) -> Result<Option<Vec<Result<Answer, StoreError>>>, DbError> {
+    let mut done = Vec::with_capacity(jobs.len());
+    let mut rest = jobs;
+    while let Some(first) = rest.first() {
+        let batches = mergeable(rest);
+        let answers = if batches.is_empty() {
+            perform(conn, &first.request)
+                .await
+                .map(|answer| vec![answer])
+        } else {
+            commit_all(conn, &batches)
+                .await
+                .map(|all| all.into_iter().map(Answer::Committed).collect())
+        };
+        match answers {
+            Ok(answers) => done.extend(answers.into_iter().map(Ok)),
+            Err(Fail::Db(error)) if error.kind != DbErrorKind::Other || !conn.in_transaction() => {
+                return Err(error);
+            }
+            Err(_) => return Ok(None),
+        }
+        rest = &rest[batches.len().max(1)..];
+    }
+    Ok(Some(done))
+}
+
+/// The batches at the beginning of the jobs that may be stored class by class: no update may come before the
+/// delivery that it means, if that is only made by a later batch.
+fn mergeable(jobs: &[Job]) -> Vec<(&Batch, Option<&Fence>)> {
+    let mut updated: BTreeSet<DeliveryId> = BTreeSet::new();
+    let mut batches = Vec::new();
+    for job in jobs {
+        let Request::Commit(batch, fence) = &job.request else {
+            break;
+        };
+        if batch.deliveries.iter().any(|new| updated.contains(&new.id)) {
+            break;
+        }
+        updated.extend(batch.updates.iter().map(|update| update.id));
+        batches.push((batch, fence.as_ref()));
+    }
+    batches
+}
+
+/// Does each job behind its own savepoint.
+async fn run_apart<C: Conn>(
     conn: &mut C,
     jobs: &[Job],
 ) -> Result<Vec<Result<Answer, StoreError>>, DbError> {

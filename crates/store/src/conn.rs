@@ -45,12 +45,11 @@ pub(crate) trait Conn {
     /// Which database this is.
     fn engine(&self) -> Engine;
 
-    /// Runs one statement once for each row of parameters, in order, and returns what each returned. Placeholders
-    /// are `$1`, `$2`, ...
+    /// Runs statements in order and returns what each returned; over a network they are sent without waiting for one
+    /// another. Placeholders are `$1`, `$2`, ...
     async fn query_many(
         &mut self,
-        sql: &str,
-        params: Vec<Vec<Val>>,
+        statements: Vec<(&str, Vec<Val>)>,
     ) -> Result<Vec<Vec<Row>>, DbError>;
 
     /// Runs statements without parameters.
@@ -61,7 +60,7 @@ pub(crate) trait Conn {
 
     /// Runs one statement once.
     async fn query(&mut self, sql: &str, params: Vec<Val>) -> Result<Vec<Row>, DbError> {
-        let mut rows = self.query_many(sql, vec![params]).await?;
+        let mut rows = self.query_many(vec![(sql, params)]).await?;
         Ok(rows.pop().unwrap_or_default())
     }
 }

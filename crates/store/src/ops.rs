@@ -81,7 +81,8 @@ impl From<DbError> for Fail {
 pub(crate) async fn perform<C: Conn>(conn: &mut C, request: &Request) -> Result<Answer, Fail> {
     Ok(match request {
         Request::Commit(batch, fence) => {
-            Answer::Committed(commit(conn, batch, fence.as_ref()).await?)
+            let mut committed = commit_all(conn, &[(batch, fence.as_ref())]).await?;
+            Answer::Committed(committed.pop().unwrap_or_default())
         }
         Request::Begin(ids, begin) => Answer::Deliveries(begin_attempts(conn, ids, begin).await?),
         Request::Acquire {
@@ -169,25 +170,49 @@ async fn list<C: Conn, T>(
 
 // === commit ===
 
-async fn commit<C: Conn>(
+/// Stores batches one after the other, as if each were stored by itself, but class by class, so that few answers
+/// have to be waited for. A refusal refuses all of them.
+pub(crate) async fn commit_all<C: Conn>(
     conn: &mut C,
-    batch: &Batch,
-    fence: Option<&Fence>,
-) -> Result<Committed, Fail> {
-    let Batch {
-        records,
-        deliveries,
-        updates,
-        events,
-    } = batch;
-    check_fence(conn, fence).await?;
-    write_records(conn, records).await?;
-    Ok(Committed {
-        duplicates: add_deliveries(conn, deliveries).await?,
-        stale: update_deliveries(conn, updates).await?,
-        // Last, because the counter's row keeps other writers waiting.
-        events: add_events(conn, events).await?,
-    })
+    batches: &[(&Batch, Option<&Fence>)],
+) -> Result<Vec<Committed>, Fail> {
+    let mut checked: Option<&Fence> = None;
+    for (_, fence) in batches {
+        if fence.is_some() && *fence != checked {
+            check_fence(conn, *fence).await?;
+            checked = *fence;
+        }
+    }
+    let records = batches.iter().flat_map(|(batch, _)| &batch.records);
+    write_records(conn, records.collect()).await?;
+    let deliveries = batches.iter().flat_map(|(batch, _)| &batch.deliveries);
+    let mut duplicates = add_deliveries(conn, deliveries.collect())
+        .await?
+        .into_iter();
+    let updates = batches.iter().flat_map(|(batch, _)| &batch.updates);
+    let mut stale = update_deliveries(conn, updates.collect())
+        .await?
+        .into_iter();
+    // Last, because the counter's row keeps other writers waiting.
+    let events = batches.iter().flat_map(|(batch, _)| &batch.events);
+    let mut seqs = add_events(conn, events.collect()).await?.into_iter();
+    let committed = batches.iter().map(|(batch, _)| Committed {
+        events: seqs.by_ref().take(batch.events.len()).collect(),
+        duplicates: named(&mut duplicates, batch.deliveries.iter().map(|new| new.id)),
+        stale: named(&mut stale, batch.updates.iter().map(|update| update.id)),
+    });
+    Ok(committed.collect())
+}
+
+/// The ids whose flag is set; takes one flag for each.
+fn named(
+    flags: &mut impl Iterator<Item = bool>,
+    ids: impl Iterator<Item = DeliveryId>,
+) -> Vec<DeliveryId> {
+    // The ids come first: zip must not take a flag that belongs to the next batch.
+    ids.zip(flags)
+        .filter_map(|(id, flag)| flag.then_some(id))
+        .collect()
 }
 
 /// A fence that is not the latest refuses the write. The row stays locked until the transaction ends, so that nobody
@@ -251,54 +276,41 @@ fn record_statement(write: &RecordWrite) -> (&'static str, Vec<Val>) {
     (sql, params)
 }
 
-/// Runs of writes that use the same statement go to the database together.
-async fn write_records<C: Conn>(conn: &mut C, records: &[RecordWrite]) -> Result<(), Fail> {
-    let mut rest = records;
-    while let Some(first) = rest.first() {
-        let (sql, params) = record_statement(first);
-        let mut run = vec![params];
-        for write in &rest[1..] {
-            let (next, params) = record_statement(write);
-            if next != sql {
-                break;
-            }
-            run.push(params);
+async fn write_records<C: Conn>(conn: &mut C, records: Vec<&RecordWrite>) -> Result<(), Fail> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let statements = records.iter().map(|write| record_statement(write));
+    let answers = conn.query_many(statements.collect()).await?;
+    for (write, answer) in records.into_iter().zip(answers) {
+        if write.expect != Expect::Any && answer.is_empty() {
+            return Err(Fail::Refused(StoreError::Conflict {
+                kind: write.kind.0.to_owned(),
+                id: write.id.clone(),
+                expected: write.expect,
+            }));
         }
-        let (done, left) = rest.split_at(run.len());
-        let answers = conn.query_many(sql, run).await?;
-        for (write, answer) in done.iter().zip(answers) {
-            if write.expect != Expect::Any && answer.is_empty() {
-                return Err(Fail::Refused(StoreError::Conflict {
-                    kind: write.kind.0.to_owned(),
-                    id: write.id.clone(),
-                    expected: write.expect,
-                }));
-            }
-        }
-        rest = left;
     }
     Ok(())
 }
 
-/// Returns those that were not stored because their key is known.
+/// Says of each whether it was left out because its key is known.
 async fn add_deliveries<C: Conn>(
     conn: &mut C,
-    deliveries: &[NewDelivery],
-) -> Result<Vec<DeliveryId>, Fail> {
+    deliveries: Vec<&NewDelivery>,
+) -> Result<Vec<bool>, Fail> {
+    const INSERT: &str = "insert into delivery (id, key, subject_kind, subject_id, channel, target, payload, due_at, \
+             expires_at, state, attempt, fence, lease_until, receipt, error, provider_id) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'pending', 0, 0, null, 'unknown', '', '') \
+             on conflict do nothing returning 1";
     if deliveries.is_empty() {
         return Ok(Vec::new());
     }
-    let params = deliveries.iter().map(rows::new_delivery).collect();
-    let answers = conn
-        .query_many(
-            "insert into delivery (id, key, subject_kind, subject_id, channel, target, payload, due_at, \
-             expires_at, state, attempt, fence, lease_until, receipt, error, provider_id) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'pending', 0, 0, null, 'unknown', '', '') \
-             on conflict do nothing returning 1",
-            params,
-        )
-        .await?;
-    let mut duplicates = Vec::new();
+    let statements = deliveries
+        .iter()
+        .map(|new| (INSERT, rows::new_delivery(new)));
+    let answers = conn.query_many(statements.collect()).await?;
+    let mut duplicates = vec![false; deliveries.len()];
     for (index, new) in deliveries.iter().enumerate() {
         if answers.get(index).is_none_or(|answer| !answer.is_empty()) {
             continue;
@@ -320,23 +332,17 @@ async fn add_deliveries<C: Conn>(
         if !owned_before {
             return Err(Fail::Refused(StoreError::IdTaken { id: new.id }));
         }
-        duplicates.push(new.id);
+        duplicates[index] = true;
     }
     Ok(duplicates)
 }
 
-/// Returns those that came too late.
+/// Says of each whether it came too late.
 async fn update_deliveries<C: Conn>(
     conn: &mut C,
-    updates: &[DeliveryUpdate],
-) -> Result<Vec<DeliveryId>, Fail> {
-    if updates.is_empty() {
-        return Ok(Vec::new());
-    }
-    let params = updates.iter().map(update_params).collect();
-    let answers = conn
-        .query_many(
-            "update delivery set state = $2, due_at = $3, lease_until = $6, receipt = $7, error = $8, \
+    updates: Vec<&DeliveryUpdate>,
+) -> Result<Vec<bool>, Fail> {
+    const UPDATE: &str = "update delivery set state = $2, due_at = $3, lease_until = $6, receipt = $7, error = $8, \
              provider_id = $9, \
              attempt = case when attempt > $4 then attempt else $4 end, \
              fence = case when fence > $5 then fence else $5 end \
@@ -345,16 +351,13 @@ async fn update_deliveries<C: Conn>(
                or (attempt <= $4 and fence <= $5 and $2 in ('done', 'failed')) \
                or (attempt <= $4 and fence <= $5 and $2 in ('pending', 'sending') \
                    and state in ('pending', 'sending'))) \
-             returning 1",
-            params,
-        )
-        .await?;
-    Ok(updates
-        .iter()
-        .zip(answers)
-        .filter(|(_, answer)| answer.is_empty())
-        .map(|(update, _)| update.id)
-        .collect())
+             returning 1";
+    if updates.is_empty() {
+        return Ok(Vec::new());
+    }
+    let statements = updates.iter().map(|update| (UPDATE, update_params(update)));
+    let answers = conn.query_many(statements.collect()).await?;
+    Ok(answers.iter().map(Vec::is_empty).collect())
 }
 
 fn update_params(update: &DeliveryUpdate) -> Vec<Val> {
@@ -382,7 +385,9 @@ fn update_params(update: &DeliveryUpdate) -> Vec<Val> {
     ]
 }
 
-async fn add_events<C: Conn>(conn: &mut C, events: &[NewEvent]) -> Result<Vec<u64>, Fail> {
+async fn add_events<C: Conn>(conn: &mut C, events: Vec<&NewEvent>) -> Result<Vec<u64>, Fail> {
+    const INSERT: &str = "insert into event (seq, at, subject_kind, subject_id, kind, actor, text, data) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8)";
     if events.is_empty() {
         return Ok(Vec::new());
     }
@@ -399,17 +404,11 @@ async fn add_events<C: Conn>(conn: &mut C, events: &[NewEvent]) -> Result<Vec<u6
     };
     let first = u64::try_from(last - count + 1).unwrap_or(1);
     let seqs: Vec<u64> = (first..).take(events.len()).collect();
-    let params = seqs
+    let statements = seqs
         .iter()
         .zip(events)
-        .map(|(seq, new)| rows::new_event(*seq, new))
-        .collect();
-    conn.query_many(
-        "insert into event (seq, at, subject_kind, subject_id, kind, actor, text, data) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
-        params,
-    )
-    .await?;
+        .map(|(seq, new)| (INSERT, rows::new_event(*seq, new)));
+    conn.query_many(statements.collect()).await?;
     Ok(seqs)
 }
 
@@ -432,18 +431,19 @@ async fn begin_attempts<C: Conn>(
          and (expires_at is null or expires_at > $2) returning {}",
         rows::DELIVERY
     );
-    let params = ids
+    let statements = ids
         .iter()
         .map(|id| {
-            vec![
+            let params = vec![
                 id.to_string().into(),
                 nanos(begin.now).into(),
                 nanos(begin.lease_until).into(),
                 fence.into(),
-            ]
+            ];
+            (sql.as_str(), params)
         })
         .collect();
-    let answers = conn.query_many(&sql, params).await?;
+    let answers = conn.query_many(statements).await?;
     let begun = answers
         .into_iter()
         .flatten()

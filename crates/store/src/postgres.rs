@@ -36,7 +36,7 @@ const RECONNECT: [u64; 6] = [0, 50, 150, 400, 1000, 2000];
 /// How often a transaction that lost against another one is repeated.
 const CONTENTION_TRIES: u32 = 8;
 /// Statements that are sent before the first answer is waited for.
-const PIPELINE: usize = 128;
+const PIPELINE: usize = 256;
 
 /// State in PostgreSQL (12 or newer), in the schema `bellwether` of the given database.
 #[derive(Debug)]
@@ -446,16 +446,18 @@ impl Conn for Pg {
 
     async fn query_many(
         &mut self,
-        sql: &str,
-        params: Vec<Vec<Val>>,
+        statements: Vec<(&str, Vec<Val>)>,
     ) -> Result<Vec<Vec<Row>>, DbError> {
-        let statement = self.statement(sql).await?;
-        let mut answers = Vec::with_capacity(params.len());
-        for chunk in params.chunks(PIPELINE) {
-            let queries = chunk.iter().map(async |values| {
+        let mut prepared = Vec::with_capacity(statements.len());
+        for (sql, values) in statements {
+            prepared.push((self.statement(sql).await?, values));
+        }
+        let mut answers = Vec::with_capacity(prepared.len());
+        for chunk in prepared.chunks(PIPELINE) {
+            let queries = chunk.iter().map(async |(statement, values)| {
                 let values: Vec<&(dyn ToSql + Sync)> =
                     values.iter().map(|value| value as _).collect();
-                self.client.query(&statement, &values).await
+                self.client.query(statement, &values).await
             });
             for rows in within(try_join_all(queries)).await? {
                 let rows: Result<Vec<Row>, DbError> = rows.iter().map(row).collect();

@@ -268,24 +268,20 @@ impl Sqlite {
         Ok(Answer::Done)
     }
 
-    fn run(&self, sql: &str, params: Vec<Vec<Val>>) -> Result<Vec<Vec<Row>>, DbError> {
+    fn run(&self, sql: &str, values: &[Val]) -> Result<Vec<Row>, DbError> {
         let mut statement = self.0.prepare_cached(&sqlite_text(sql)).map_err(db_error)?;
         let columns = statement.column_count();
-        let mut answers = Vec::with_capacity(params.len());
-        for values in params {
-            let bound = rusqlite::params_from_iter(values.iter());
-            let mut rows = statement.query(bound).map_err(db_error)?;
-            let mut found = Vec::new();
-            while let Some(row) = rows.next().map_err(db_error)? {
-                let mut read = Vec::with_capacity(columns);
-                for index in 0..columns {
-                    read.push(value(row.get_ref(index).map_err(db_error)?, index)?);
-                }
-                found.push(Row(read));
+        let bound = rusqlite::params_from_iter(values.iter());
+        let mut rows = statement.query(bound).map_err(db_error)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(db_error)? {
+            let mut read = Vec::with_capacity(columns);
+            for index in 0..columns {
+                read.push(value(row.get_ref(index).map_err(db_error)?, index)?);
             }
-            answers.push(found);
+            found.push(Row(read));
         }
-        Ok(answers)
+        Ok(found)
     }
 }
 
@@ -327,10 +323,12 @@ impl Conn for Sqlite {
 
     async fn query_many(
         &mut self,
-        sql: &str,
-        params: Vec<Vec<Val>>,
+        statements: Vec<(&str, Vec<Val>)>,
     ) -> Result<Vec<Vec<Row>>, DbError> {
-        self.run(sql, params)
+        statements
+            .iter()
+            .map(|(sql, values)| self.run(sql, values))
+            .collect()
     }
 
     async fn batch(&mut self, sql: &str) -> Result<(), DbError> {
@@ -338,7 +336,7 @@ impl Conn for Sqlite {
         if sql.contains(';') {
             self.batch_now(sql)
         } else {
-            self.run(sql, vec![vec![]]).map(drop)
+            self.run(sql, &[]).map(drop)
         }
     }
 
