@@ -24,6 +24,7 @@ mod codec;
 mod disk;
 mod head;
 mod index;
+mod merged;
 mod openmetrics;
 mod options;
 mod prometheus;
@@ -31,6 +32,7 @@ mod report;
 mod store;
 mod wal;
 
+pub use merged::MergedSource;
 pub use openmetrics::{ExportError, ExportReport, write_openmetrics};
 pub use options::{Durability, Options};
 pub use prometheus::{PrometheusError, PrometheusFolder};

@@ -28,6 +28,34 @@ struct Judged<'a> {
     newest: i64,
 }
 
+/// Bytes of names and values that one series may have. Whoever ingests sets far lower limits; this one keeps a log record
+/// within what a reader believes.
+const LABEL_BYTES_MAX: usize = 1 << 20;
+/// Buckets that one histogram may have, likewise.
+const BUCKETS_MAX: usize = 1 << 16;
+
+fn too_large(what: &'static str) -> SinkError {
+    SinkError::Io(std::io::Error::new(std::io::ErrorKind::InvalidInput, what))
+}
+
+fn has_too_many_buckets(value: &Value) -> bool {
+    let Value::Histogram(sample) = value else {
+        return false;
+    };
+    [
+        sample.positive_buckets.len(),
+        sample.negative_buckets.len(),
+        sample.positive_spans.len(),
+        sample.negative_spans.len(),
+        sample
+            .custom_values
+            .as_ref()
+            .map_or(0, |bounds| bounds.len()),
+    ]
+    .iter()
+    .any(|count| *count > BUCKETS_MAX)
+}
+
 impl Store {
     /// Forces what was appended to stable storage. Call it about every second
     /// ([`Durability::interval`](crate::Durability::interval)).
@@ -179,6 +207,9 @@ impl Store {
 
 impl SampleSink for Store {
     fn resolve(&self, labels: &Labels) -> Result<SeriesRef, SinkError> {
+        if labels.byte_len() > LABEL_BYTES_MAX {
+            return Err(too_large("a series has more than 1 MiB of labels"));
+        }
         match self.head.resolve(labels, self.options.max_series) {
             Ok(series) => Ok(series.reference),
             Err(error) => {
@@ -191,6 +222,12 @@ impl SampleSink for Store {
     fn append(&self, samples: &[RefSample]) -> Result<AppendReport, SinkError> {
         if samples.is_empty() {
             return Ok(AppendReport::default());
+        }
+        if samples
+            .iter()
+            .any(|sample| has_too_many_buckets(&sample.value))
+        {
+            return Err(too_large("a histogram has more than 65,536 buckets"));
         }
         let mut order: Vec<&RefSample> = samples.iter().collect();
         // All samples of one series are stored under one lock: a reader sees all of a batch's or none.

@@ -42,7 +42,8 @@ impl Store {
         group: &[Arc<Block>],
         length: i64,
     ) -> io::Result<()> {
-        let start = group[0].contents.start.div_euclid(length) * length;
+        let start = group[0].contents.start.div_euclid(length);
+        let start = start.saturating_mul(length);
         // What the parents replaced is named again: should one of those files still be there, it is not read twice.
         let replaces = group
             .iter()

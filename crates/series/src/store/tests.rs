@@ -432,3 +432,72 @@ fn each_append_syncs_and_concurrent_writers_all_succeed() {
     drop(store);
     assert_eq!(all(&open(&dir, Options::default())).len(), 4);
 }
+
+#[test]
+fn times_at_the_ends_of_the_scale_harm_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir, Options::default());
+    append(
+        &store,
+        &[
+            (0, i64::MIN, 1.0),
+            (1, i64::MIN + 5, 2.0),
+            (2, -1, 3.0),
+            (3, i64::MAX, 4.0),
+        ],
+    )
+    .unwrap();
+    append(
+        &store,
+        &[(0, -7, 5.0), (1, i64::MAX - 1, 6.0), (2, START, 7.0)],
+    )
+    .unwrap();
+    let mut content = all(&store);
+    assert_eq!(content.values().map(Vec::len).sum::<usize>(), 7);
+    let options = Options {
+        retention: Duration::MAX,
+        ..Options::default()
+    };
+    drop(store);
+    let store = open(&dir, options.clone());
+    let report = store.maintain(at(START + 86_400_000));
+    assert_eq!(report.failures, [""; 0]);
+    assert!(report.written >= 3, "{report:?}");
+    // The longest retention there is reaches back 292 million years from now, not to the beginning of the scale.
+    assert_eq!(report.deleted, 1);
+    for samples in content.values_mut() {
+        samples.retain(|(time, _)| *time > i64::MIN + 5);
+    }
+    assert_eq!(all(&store), content);
+    assert_eq!(
+        append(&store, &[(4, START + 8_000_000, 1.0)])
+            .unwrap()
+            .appended,
+        1
+    );
+    drop(store);
+    let store = open(&dir, options);
+    assert_eq!(all(&store).len(), 5);
+    assert_eq!(store.verify().damage, []);
+}
+
+#[test]
+fn absurd_labels_and_histograms_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir, Options::default());
+    let long = Labels::new([("a", "x".repeat(2 << 20))]);
+    assert!(matches!(store.resolve(&long), Err(SinkError::Io(_))));
+    let series = store.resolve(&labels(0)).unwrap();
+    let huge = bellwether_model::histogram::Histogram {
+        positive_buckets: vec![0.0; 70_000],
+        ..Default::default()
+    };
+    let value = Value::Histogram(Arc::new(huge));
+    let sample = RefSample {
+        series,
+        timestamp: START,
+        value,
+    };
+    assert!(matches!(store.append(&[sample]), Err(SinkError::Io(_))));
+    assert_eq!(append(&store, &[(0, START, 1.0)]).unwrap().appended, 1);
+}
