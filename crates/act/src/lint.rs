@@ -1,24 +1,296 @@
 //! How a page was read and what it lacks for the next rung.
 
-use bellwether_model::Problem;
+use bellwether_model::{Problem, Problems};
+use serde::Serialize;
 
-use crate::runbook::Runbook;
+use crate::library::Library;
+use crate::runbook::{Effect, Lang, Place, Runbook, SectionKind, Step};
 
-/// Reads pages, given as path and text, and reports: errors of reading, then for each page how its sections were
-/// read and what is missing for the next rung. Only errors should fail a build.
+/// How far a page has come, by what is written in it. The last rung is earned by evidence, not by writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rung {
+    /// A person follows it, or runs single steps.
+    Document,
+    /// A person runs the whole of it: inputs declared, effects known, timeouts set.
+    Parameterised,
+    /// An alert proposes it and a person approves: verified, limited, and every change can be taken back or probed.
+    Guarded,
+}
+
+/// Reads pages, given as path and text, and reports in order of the files: errors of reading, how each section was
+/// read, what is missing for the next rung. Only errors should fail a build.
 pub fn lint<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Problem> {
+    let (library, mut problems) = Library::load(files);
+    for runbook in library.iter() {
+        problems.0.extend(lint_runbook(runbook));
+    }
+    problems.sort();
+    problems.0
+}
+
+/// Notes and warnings on one page that was read.
+pub fn lint_runbook(runbook: &Runbook) -> Vec<Problem> {
+    let mut out = sections(runbook);
+    let (rung, missing) = readiness(runbook);
+    let (name, next) = match rung {
+        Rung::Document => ("document", Some("parameterised")),
+        Rung::Parameterised => ("parameterised", Some("guarded")),
+        Rung::Guarded => ("guarded", None),
+    };
+    let steps = count_steps(runbook.steps.len());
+    let text = match next {
+        Some(next) => format!(
+            "{:?}: {steps}, written for rung {name}; {} missing for {next}",
+            runbook.id,
+            missing.len()
+        ),
+        None => format!("{:?}: {steps}, written for rung {name}", runbook.id),
+    };
+    out.push(Problem::note(&runbook.file, 1, 1, text));
+    out.extend(missing);
+    out.extend(unused_inputs(runbook));
+    let mut out = Problems(out);
+    out.sort();
+    out.0
+}
+
+/// The rung that a page is written for, and what is missing for the next one.
+pub fn readiness(runbook: &Runbook) -> (Rung, Vec<Problem>) {
+    let parameterised = missing_for_parameterised(runbook);
+    if !parameterised.is_empty() {
+        return (Rung::Document, parameterised);
+    }
+    let guarded = missing_for_guarded(runbook);
+    if !guarded.is_empty() {
+        return (Rung::Parameterised, guarded);
+    }
+    (Rung::Guarded, Vec::new())
+}
+
+fn at(runbook: &Runbook, place: Place, warn: bool, text: String) -> Problem {
+    let make = if warn {
+        Problem::warning
+    } else {
+        Problem::note
+    };
+    make(&runbook.file, place.line, place.column, text)
+}
+
+fn sections(runbook: &Runbook) -> Vec<Problem> {
     let mut out = Vec::new();
-    for (path, text) in files {
-        let (runbook, problems) = Runbook::parse(path, text);
-        out.extend(problems.0);
-        if let Some(runbook) = runbook {
-            out.extend(lint_runbook(&runbook));
+    for (index, section) in runbook.sections.iter().enumerate() {
+        let steps = runbook.steps.iter().filter(|step| step.section == index);
+        let (mut reads, mut changes, mut unknown) = (0, 0, 0);
+        for step in steps {
+            match step.effect {
+                Some(Effect::Read) => reads += 1,
+                Some(Effect::Change) => changes += 1,
+                None => unknown += 1,
+            }
+        }
+        let total = reads + changes + unknown;
+        if total == 0 && section.kind == SectionKind::Other {
+            continue;
+        }
+        let kind = word(section.kind);
+        let why = if section.inherited {
+            " (by the heading above)"
+        } else {
+            ""
+        };
+        let mut parts = Vec::new();
+        for (count, what) in [
+            (reads, "read"),
+            (changes, "change"),
+            (unknown, "of unknown effect"),
+        ] {
+            if count > 0 {
+                parts.push(format!("{count} {what}"));
+            }
+        }
+        let steps = if total == 0 {
+            "no steps".to_owned()
+        } else {
+            format!("{}: {}", count_steps(total), parts.join(", "))
+        };
+        let title = if section.title.is_empty() {
+            "before the first heading"
+        } else {
+            &section.title
+        };
+        out.push(at(
+            runbook,
+            section.place,
+            false,
+            format!("{title:?} is read as {kind}{why}; {steps}"),
+        ));
+    }
+    out
+}
+
+fn count_steps(count: usize) -> String {
+    format!("{count} step{}", if count == 1 { "" } else { "s" })
+}
+
+fn word(kind: SectionKind) -> &'static str {
+    match kind {
+        SectionKind::Overview => "overview",
+        SectionKind::Diagnosis => "diagnosis",
+        SectionKind::Fix => "fix",
+        SectionKind::Verify => "verify",
+        SectionKind::Undo => "undo",
+        SectionKind::Escalation => "escalation",
+        SectionKind::Reference => "reference",
+        SectionKind::Other => "other",
+    }
+}
+
+/// Steps that a whole run of the page would perform.
+fn runnable_steps(runbook: &Runbook) -> impl Iterator<Item = &Step> {
+    runbook.steps.iter().filter(|step| {
+        matches!(
+            step.kind,
+            SectionKind::Diagnosis | SectionKind::Fix | SectionKind::Verify | SectionKind::Undo
+        )
+    })
+}
+
+fn missing_for_parameterised(runbook: &Runbook) -> Vec<Problem> {
+    let mut out = Vec::new();
+    let top = Place { line: 1, column: 1 };
+    let none = runnable_steps(runbook).next().is_none();
+    if none {
+        let text = "no steps under a heading such as Diagnosis or Fix";
+        out.push(at(runbook, top, false, text.to_owned()));
+    } else if !runbook.named {
+        let problem = at(
+            runbook,
+            top,
+            false,
+            "no front matter with `runbook:`".to_owned(),
+        );
+        out.push(problem.with_hint("begin the file with ---, runbook: a-name, owner: a-team, ---"));
+    }
+    for step in runnable_steps(runbook) {
+        let id = &step.id;
+        if !step.placeholders.is_empty() {
+            let text = format!(
+                "step {id:?} has undeclared inputs: {}",
+                step.placeholders.join(", ")
+            );
+            let hint = "declare them under inputs: in the front matter and write them as {{name}}";
+            out.push(at(runbook, step.place, true, text).with_hint(hint));
+        }
+        if step.interactive || step.lang == Lang::Manual {
+            continue;
+        }
+        if step.effect.is_none() {
+            let text = format!("step {id:?} does not say whether it changes anything");
+            out.push(
+                at(runbook, step.place, true, text).with_hint("add effect=read or effect=change"),
+            );
+        }
+        if step.timeout.is_none() && matches!(step.lang, Lang::Sh | Lang::Bash | Lang::Sql) {
+            let text = format!("step {id:?} has no timeout; 5m is used");
+            out.push(at(runbook, step.place, false, text).with_hint("add timeout=30s"));
         }
     }
     out
 }
 
-/// Notes and warnings on one page that was read.
-pub fn lint_runbook(_runbook: &Runbook) -> Vec<Problem> {
-    Vec::new()
+fn missing_for_guarded(runbook: &Runbook) -> Vec<Problem> {
+    let mut out = Vec::new();
+    let top = Place { line: 1, column: 1 };
+    let changes: Vec<&Step> = runbook
+        .steps_of(SectionKind::Fix)
+        .filter(|step| step.effect_or_change() == Effect::Change)
+        .collect();
+    if changes.is_empty() {
+        let text = "no change step under a heading such as Fix or Mitigation";
+        out.push(at(runbook, top, false, text.to_owned()));
+        return out;
+    }
+    if runbook.owner.is_empty() {
+        out.push(at(runbook, top, false, "no owner".to_owned()).with_hint("add owner: a-team"));
+    }
+    if runbook.limits.runs.is_none() {
+        let problem = at(runbook, top, false, "no limit of runs".to_owned());
+        out.push(problem.with_hint("add limits: {runs: 3/1h}"));
+    }
+    let verifies = runbook.steps_of(SectionKind::Verify).next().is_some()
+        || changes.iter().any(|step| step.verify.is_some());
+    if !verifies {
+        let problem = at(
+            runbook,
+            changes[0].place,
+            false,
+            "nothing verifies the fix".to_owned(),
+        );
+        out.push(
+            problem
+                .with_hint("add a section Verify with a promql block, or verify=\"…\" within=2m"),
+        );
+    }
+    let common_undo = runbook.steps_of(SectionKind::Undo).next().is_some();
+    for step in changes {
+        let followed = runbook
+            .steps
+            .iter()
+            .skip_while(|other| other.id != step.id)
+            .nth(1)
+            .is_some_and(|next| next.is_undo);
+        let safe = step.undo.is_some()
+            || followed
+            || common_undo
+            || step.probe.is_some()
+            || step.idempotent;
+        if !safe {
+            let text = format!(
+                "step {:?} can neither be taken back, probed nor repeated",
+                step.id
+            );
+            let hint = "add undo=a-step, probe=a-step or the flag idempotent";
+            out.push(at(runbook, step.place, false, text).with_hint(hint));
+        }
+    }
+    out
 }
+
+fn unused_inputs(runbook: &Runbook) -> Vec<Problem> {
+    let used = |name: &str| {
+        let lock = runbook.limits.lock.as_deref().unwrap_or_default();
+        let braces = |text: &str| {
+            crate::runbook::braced_names(text)
+                .iter()
+                .any(|known| known == name)
+        };
+        let variable = crate::runbook::variable_of(name);
+        braces(lock)
+            || runbook
+                .inputs
+                .iter()
+                .any(|input| input.promql.as_deref().is_some_and(braces))
+            || runbook.steps.iter().any(|step| {
+                step.uses.iter().any(|known| known == name)
+                    || step.body.contains(&format!("${variable}"))
+                    || step.body.contains(&format!("${{{variable}"))
+            })
+    };
+    runbook
+        .inputs
+        .iter()
+        .filter(|input| !used(&input.name))
+        .map(|input| {
+            at(
+                runbook,
+                input.place,
+                true,
+                format!("input {:?} is used nowhere", input.name),
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bellwether_model::{Problem, Problems};
+use bellwether_model::{Problem, Problems, Severity};
 
 use super::attributes::{Info, language, read_info};
 use super::front::{error_at, read_front, split_front};
@@ -47,11 +47,13 @@ pub(super) fn parse(file: &str, text: &str) -> (Option<Runbook>, Problems) {
             .map(|input| input.name.clone())
             .collect(),
         file: Arc::clone(&file),
+        ours: named,
         problems,
         sections: Vec::new(),
         steps: Vec::new(),
         found: Found::default(),
         title: None,
+        above: Vec::new(),
         ordinals: BTreeMap::new(),
         references: Vec::new(),
         full: false,
@@ -103,11 +105,15 @@ pub(super) fn is_id(text: &str) -> bool {
 struct Builder {
     file: Arc<str>,
     declared: Vec<String>,
+    /// Whether the front matter names a runbook.
+    ours: bool,
     problems: Problems,
     sections: Vec<Section>,
     steps: Vec<Step>,
     found: Found,
     title: Option<String>,
+    /// Headings that the present place stands under: level and kind, from the outermost.
+    above: Vec<(u8, SectionKind)>,
     /// Steps so far under each slug.
     ordinals: BTreeMap<String, u32>,
     /// `probe=` and `undo=`: attribute, id, place.
@@ -181,9 +187,8 @@ impl Builder {
         if self.title.is_none() && level <= 2 {
             self.title = Some(title.clone());
         }
-        let above = (own == SectionKind::Other)
-            .then(|| self.kind_above(level))
-            .flatten();
+        let above = self.kind_above(level).filter(|_| own == SectionKind::Other);
+        self.above.push((level, above.unwrap_or(own)));
         self.sections.push(Section {
             title,
             level,
@@ -195,16 +200,10 @@ impl Builder {
     }
 
     /// Kind of the nearest heading above that a heading of this level stands under.
-    fn kind_above(&self, mut level: u8) -> Option<SectionKind> {
-        for section in self.sections.iter().rev() {
-            if section.level < level && section.level > 0 {
-                if section.kind != SectionKind::Other {
-                    return Some(section.kind);
-                }
-                level = section.level;
-            }
-        }
-        None
+    fn kind_above(&mut self, level: u8) -> Option<SectionKind> {
+        self.above.retain(|(above, _)| *above < level);
+        let known = |(_, kind): &&(u8, SectionKind)| *kind != SectionKind::Other;
+        self.above.iter().rev().find(known).map(|(_, kind)| *kind)
     }
 
     fn close_section(&mut self, line: u32) {
@@ -241,10 +240,14 @@ impl Builder {
         self.found.fences_in_lists += u32::from(code.in_list);
         self.found.fences_without_language += u32::from(word.is_empty());
         if !code.closed {
-            self.problems.push(
-                error_at(&self.file, code.place, "this fence never ends")
-                    .with_hint("close it with the same characters on a line of their own"),
-            );
+            // CommonMark lets it run to the end. In a page that was not written for us that is no error, but what
+            // it swallowed is no step either.
+            let mut problem = error_at(&self.file, code.place, "this fence never ends")
+                .with_hint("close it with the same characters on a line of their own");
+            if !self.ours {
+                problem.severity = Severity::Warning;
+            }
+            self.problems.push(problem);
             return;
         }
         let Reading::Step { lang, console } = read_language(&word, &code.body) else {
