@@ -40,9 +40,10 @@ pub(crate) fn call(name: &str, args: &[Value]) -> Option<Result<Value, String>> 
         ("le", [a, b]) => {
             order(a, b).map(|found| matches!(found, Some(Ordering::Less | Ordering::Equal)).into())
         }
-        ("gt", [a, b]) => order(a, b).map(|found| (found == Some(Ordering::Greater)).into()),
-        ("ge", [a, b]) => order(a, b)
-            .map(|found| matches!(found, Some(Ordering::Greater | Ordering::Equal)).into()),
+        // As in Go the negations of `le` and `lt`, also for a NaN.
+        ("gt", [a, b]) => order(a, b)
+            .map(|found| (!matches!(found, Some(Ordering::Less | Ordering::Equal))).into()),
+        ("ge", [a, b]) => order(a, b).map(|found| (found != Some(Ordering::Less)).into()),
         ("call", _) => Err("call: functions as values are not supported".to_owned()),
         (name, args) if knows(name) => Err(format!(
             "wrong number of args for {name}: got {}",

@@ -144,7 +144,8 @@ pub fn to_duration(seconds: f64) -> Result<SignedDuration, String> {
     Ok(SignedDuration::from_nanos(nanos as i64))
 }
 
-/// Upper case for the first letter of each word; the rest stays.
+/// Upper case for the first letter of each word; the rest stays (Go's `strings.Title`: every sign but letters, digits
+/// and `_` ends a word).
 pub fn title(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut in_word = false;
@@ -154,7 +155,11 @@ pub fn title(text: &str) -> String {
         } else {
             out.extend(c.to_uppercase());
         }
-        in_word = c.is_alphanumeric() || c == '_' || (in_word && c == '\'');
+        in_word = if c.is_ascii() {
+            c.is_ascii_alphanumeric() || c == '_'
+        } else {
+            !c.is_whitespace()
+        };
     }
     out
 }
