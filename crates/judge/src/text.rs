@@ -4,11 +4,18 @@ use std::fmt;
 
 use bellwether_model::Labels;
 use bellwether_template::prometheus::{Prometheus, QueryResult};
-use bellwether_template::{Template, TemplateError, Value};
+use bellwether_template::{Limits, Template, TemplateError, Value};
 
 /// What Prometheus puts in front of every template of a rule.
 const DEFINITIONS: &str = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}\
 {{$externalURL := .ExternalURL}}{{$value := .Value}}";
+
+/// An annotation is a few sentences; a rule may have thousands of alerts.
+const LIMITS: Limits = Limits {
+    output: 64 << 10,
+    steps: 50_000,
+    depth: 32,
+};
 
 /// A text that may be a template, parsed once.
 #[derive(Clone)]
@@ -50,8 +57,9 @@ impl TemplateText {
             }
             error
         };
-        let template =
-            Template::parse(name, &format!("{DEFINITIONS}{text}")).map_err(own_position)?;
+        let template = Template::parse(name, &format!("{DEFINITIONS}{text}"))
+            .map_err(own_position)?
+            .with_limits(LIMITS);
         let functions = Prometheus {
             now: 0,
             external_url: "",

@@ -169,6 +169,13 @@ impl Template {
         })
     }
 
+    /// Sets other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.set.limits = limits;
+        self
+    }
+
     /// Finds uses of functions and templates that do not exist.
     pub fn check(&self, functions: &dyn Functions) -> Result<(), TemplateError> {
         self.set.check(functions)

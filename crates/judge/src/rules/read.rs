@@ -174,6 +174,9 @@ impl Reading<'_, '_> {
                     .warning("label alertname has no effect: it is always the name of the alert"),
             );
         }
+        if kind == RuleKind::Alerting && !hold.unwrap_or_default().is_zero() {
+            self.warn_of_changing_labels(node, &labels);
+        }
         let mut annotations = annotations_node
             .map(|node| self.templates(node, "annotation", &name))
             .unwrap_or_default();
@@ -204,6 +207,21 @@ impl Reading<'_, '_> {
             line: node.line,
             column: node.column,
         })
+    }
+
+    /// A label with the value in it makes another alert each time the value changes.
+    fn warn_of_changing_labels(&mut self, node: &Node, labels: &[(String, TemplateText)]) {
+        for (name, text) in labels {
+            let text = text.as_str();
+            if text.contains("{{") && (text.contains("$value") || text.contains(".Value")) {
+                self.problems.push(
+                    node.warning(format!("label {name} contains the value: `for` may never pass"))
+                        .with_hint(
+                            "each new value is another alert, pending from the start; put the value into an annotation",
+                        ),
+                );
+            }
+        }
     }
 
     fn kind_and_name(

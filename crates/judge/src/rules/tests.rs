@@ -169,6 +169,22 @@ error: r.yml:48:5: this rule group has no name
 }
 
 #[test]
+fn a_value_in_a_label_is_warned_of() {
+    let rule = |more: &str| {
+        format!(
+            "groups:\n- name: g\n  rules:\n  - {{alert: A, expr: up, labels: {{v: '{{{{ $value }}}}'}}{more}}}\n"
+        )
+    };
+    let (groups, problems) = read(&rule(", for: 5m"));
+    assert_eq!(rule_names(&groups), ["A"]);
+    assert!(
+        problems.starts_with("warning: r.yml:4:5: label v contains the value"),
+        "{problems}"
+    );
+    assert_eq!(read(&rule("")).1, "");
+}
+
+#[test]
 fn no_text_is_too_strange() {
     for text in [
         "",
