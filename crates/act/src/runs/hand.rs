@@ -1,5 +1,7 @@
 //! Handing a step to its adapter, and the end of a run.
 
+use std::time::Duration;
+
 use bellwether_model::{DeliveryId, RunId};
 use serde_json::json;
 
@@ -116,7 +118,12 @@ impl Runs {
                 (CHANNEL_MANUAL, to_json(&payload))
             }
         };
-        let expires = turn.now + self.settings.start_window;
+        // Telling a person that something is theirs to do may take until somebody looks.
+        let window = match planned.action {
+            Action::Manual { .. } => Duration::from_hours(24),
+            _ => self.settings.start_window,
+        };
+        let expires = turn.now + window;
         turn.deliver(run.id, key, (channel, target), payload, expires)
     }
 

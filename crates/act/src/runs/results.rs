@@ -90,6 +90,14 @@ impl Runs {
             turn.because(Reason::Late);
             return None;
         };
+        // What became of telling a person says nothing about what the person does.
+        let planned = self.steps[&id][index].planned(&self.by_id[&id].plan);
+        if of == Of::Step
+            && planned.is_some_and(|step| matches!(step.action, Action::Manual { .. }))
+        {
+            turn.because(Reason::WaitsForPerson);
+            return None;
+        }
         turn.runs.insert(id);
         match of {
             Of::Probe => self.probe_answered(id, index, result.outcome, Some(&result.output), turn),

@@ -393,6 +393,15 @@ fn manual_steps_wait_for_a_person_and_name_them() {
         world.view(run).need,
         Some(Need::Manual { step: "key".into() })
     );
+    // That nobody could be told in time does not end the step.
+    let key = world.deliveries[0].key.clone();
+    let expired = Outcome::FailedToStart {
+        error: "expired".into(),
+    };
+    assert_eq!(
+        world.answer_key(&key, expired, ""),
+        [Reason::WaitsForPerson]
+    );
     world.wait(100_000);
     assert_eq!(
         world.view(run).state,
