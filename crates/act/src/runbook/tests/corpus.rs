@@ -64,7 +64,7 @@ fn every_page_reads_without_an_error() {
         .collect();
     let took = clock.monotonic().saturating_sub(begin);
     println!("{} pages read in {took:?}", files.len());
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
     let mut rows = vec![TITLES.to_owned()];
     let (mut total, mut warnings) = ([0; 11], Vec::new());
     for (runbook, problems) in &read {
