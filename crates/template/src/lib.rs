@@ -1,8 +1,8 @@
 //! Go's `text/template`, with Go's own formatting of numbers, times and durations.
 //!
 //! What it does: parses templates into a [`Set`] and renders them over [`Value`]s with [`Functions`] that the caller
-//! gives. [`prometheus`] has the functions of Prometheus' rule templates, [`common`] those that Prometheus and
-//! Alertmanager share. Data with methods (`.Alerts.Firing`, `.GroupLabels.SortedPairs`) implements [`Object`].
+//! gives. [`prometheus`] has the functions of Prometheus' rule templates, [`alertmanager`] the functions and data of
+//! Alertmanager's notification templates, [`common`] what both share. Data with methods (`.Alerts.Firing`, `.GroupLabels.SortedPairs`) implements [`Object`].
 //!
 //! Entry points: [`Set::parse`], [`Set::render`]; [`Template`] when there is only one.
 //!
@@ -13,6 +13,7 @@
 //! Not here: the contextual escaping of `html/template` (there is [`Escape::Html`], which escapes every action's
 //! result for HTML text and quoted attributes), `complex` numbers, channels, functions as values.
 
+pub mod alertmanager;
 mod builtins;
 pub mod common;
 pub mod escape;

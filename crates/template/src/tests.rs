@@ -637,3 +637,91 @@ fn values_are_cheap_and_shared() {
     };
     assert!(Arc::ptr_eq(a, b));
 }
+
+#[test]
+fn notification_templates_of_alertmanager() {
+    use crate::alertmanager::{Alert as One, Alertmanager, Data};
+    let alert = |status: &str, instance: &str| One {
+        status: status.to_owned(),
+        labels: Labels::new([
+            ("alertname", "Slow"),
+            ("instance", instance),
+            ("job", "web"),
+        ]),
+        annotations: Labels::new([("summary", format!("{instance} is slow"))]),
+        starts_at: "2026-03-01T10:00:00Z".parse().unwrap(),
+        ends_at: None,
+        generator_url: "http://bw/graph?a=b&c".to_owned(),
+        fingerprint: "00ff".to_owned(),
+    };
+    let data: Value = Data {
+        receiver: "team".to_owned(),
+        status: "firing".to_owned(),
+        alerts: vec![alert("firing", "a"), alert("resolved", "b")],
+        group_labels: Labels::new([("job", "web"), ("alertname", "Slow")]),
+        common_labels: Labels::new([("job", "web"), ("alertname", "Slow"), ("dc", "x")]),
+        common_annotations: Labels::empty(),
+        external_url: "http://bw".to_owned(),
+    }
+    .into();
+    let functions = Alertmanager {
+        now: "2026-03-01T10:05:30Z".parse().unwrap(),
+    };
+    let render = |escape, text: &str| {
+        let mut set = Set::new().with_escape(escape);
+        set.parse(
+            "own.tmpl",
+            "{{ define \"subject\" }}[{{ .Status | toUpper }}{{ if eq .Status \"firing\" }}:{{ .Alerts.Firing | len }}{{ end }}] \
+             {{ .GroupLabels.SortedPairs.Values | join \" \" }} {{ if gt (len .CommonLabels) (len .GroupLabels) }}\
+             ({{ with .CommonLabels.Remove .GroupLabels.Names }}{{ .Values | join \" \" }}{{ end }}){{ end }}{{ end }}\
+             {{ define \"list\" }}{{ range . }}- {{ .Annotations.summary }}{{ range .Labels.SortedPairs }} {{ .Name }}={{ .Value }}{{ end }}\n{{ end }}{{ end }}",
+        )
+        .unwrap();
+        set.render_text(text, &data, &functions).unwrap()
+    };
+    let text = |template: &str| render(Escape::Text, template);
+    assert_eq!(
+        text("{{ template \"subject\" . }}"),
+        "[FIRING:1] Slow web (x)"
+    );
+    assert_eq!(
+        text("{{ template \"list\" .Alerts }}"),
+        "- a is slow alertname=Slow instance=a job=web\n- b is slow alertname=Slow instance=b job=web\n"
+    );
+    for (template, expected) in [
+        (
+            "{{ .CommonLabels.none }}{{ (index .Alerts 0).Labels.instance }}{{ .Alerts.Resolved | len }}",
+            "a1",
+        ),
+        (
+            "{{ range .Alerts.Firing }}{{ .StartsAt.Format \"15:04\" }} {{ since .StartsAt }} {{ .EndsAt }}{{ end }}",
+            "10:00 5m30s 0001-01-01 00:00:00 +0000 UTC",
+        ),
+        (
+            "{{ (index .Alerts 0).StartsAt | tz \"Europe/Berlin\" | date \"15:04 MST\" }}",
+            "11:00 CET",
+        ),
+        (
+            "{{ stringSlice \"a\" \"b\" | join \"+\" }} {{ title \"aB c\" }}{{ trimSpace \" x \" }}",
+            "a+b Ab Cx",
+        ),
+        (
+            "{{ .GroupLabels | toJson }} {{ .GroupLabels }} {{ .GroupLabels.SortedPairs }}",
+            "{\"alertname\":\"Slow\",\"job\":\"web\"} map[alertname:Slow job:web] alertname=Slow, job=web",
+        ),
+        ("{{ urlUnescape \"a%2Fb+c\" }}", "a/b c"),
+        (
+            "{{ if .CommonAnnotations }}some{{ else }}none{{ end }}",
+            "none",
+        ),
+    ] {
+        assert_eq!(text(template), expected, "{template}");
+    }
+    assert_eq!(
+        render(
+            Escape::Html,
+            "<a href=\"{{ (index .Alerts 0).GeneratorURL }}\">"
+        ),
+        "<a href=\"http://bw/graph?a=b&amp;c\">"
+    );
+}
