@@ -249,6 +249,9 @@ pub struct Case {
     /// Why no page goes out at the moment, though one is due.
     #[serde(default)]
     pub withheld: Option<String>,
+    /// When a case whose pages are withheld is looked at again.
+    #[serde(default)]
+    pub recheck_at: Option<Timestamp>,
     /// Resolved by a person, not by its alerts.
     #[serde(default)]
     pub resolved_by_hand: bool,

@@ -19,7 +19,7 @@ pub struct Global {
 impl Default for Global {
     fn default() -> Self {
         Self {
-            resolve_timeout: Duration::from_secs(300),
+            resolve_timeout: Duration::from_mins(5),
             http: HttpConfig::default(),
             smtp: SmtpSettings {
                 hello: "localhost".to_owned(),

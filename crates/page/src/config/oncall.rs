@@ -14,7 +14,7 @@ use super::{
 };
 use crate::schedule::{Layer, Restriction, Schedule, Turn};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 impl Default for OnCall {
     /// The person at the keyboard.
@@ -63,7 +63,7 @@ fn now_on(channel: Channel) -> Rule {
 }
 
 /// Terminal, browser and desktop at once; push and mail too when there is an address.
-pub(super) fn default_high(email: Option<&str>, ntfy: Option<&super::Ntfy>) -> Vec<Rule> {
+pub(super) fn default_high(email: Option<&str>, ntfy: Option<&Ntfy>) -> Vec<Rule> {
     let mut rules: Vec<Rule> = [Channel::Terminal, Channel::Browser, Channel::Desktop]
         .into_iter()
         .map(now_on)
@@ -308,11 +308,7 @@ fn read_rules(node: &Node, email: bool, ntfy: bool, problems: &mut Problems) -> 
     rules
 }
 
-fn with_names<'a>(
-    problem: Problem,
-    word: &str,
-    names: &mut dyn Iterator<Item = &'a str>,
-) -> Problem {
+fn with_names(problem: Problem, word: &str, names: &mut dyn Iterator<Item = &str>) -> Problem {
     let names: Vec<&str> = names.collect();
     match suggest(word, names.iter().copied()) {
         Some(near) => problem.with_hint(format!("did you mean {near:?}?")),

@@ -57,8 +57,8 @@ impl RouteTree {
                 group_by: vec!["alertname".to_owned()],
                 group_by_all: false,
                 group_wait: Duration::from_secs(5),
-                group_interval: Duration::from_secs(60),
-                repeat_interval: Duration::from_secs(4 * 3600),
+                group_interval: Duration::from_mins(1),
+                repeat_interval: Duration::from_hours(4),
                 mute_time_intervals: Vec::new(),
                 active_time_intervals: Vec::new(),
             }],
@@ -170,7 +170,7 @@ impl TreeReader<'_> {
             let mut root = RouteTree::to_receiver("").nodes.swap_remove(0);
             root.group_by.clear();
             root.group_wait = Duration::from_secs(30);
-            root.group_interval = Duration::from_secs(300);
+            root.group_interval = Duration::from_mins(5);
             root
         });
         let matchers_text = matchers::write_all(&written.matchers);

@@ -50,7 +50,6 @@ pub(super) struct Spec {
 
 /// What was read: nodes that are there and not null.
 pub(super) struct Values<'n> {
-    pub(super) node: &'n Node,
     found: BTreeMap<&'static str, &'n Node>,
 }
 
@@ -106,7 +105,6 @@ pub(super) fn read_but<'n>(
     let mut map = MapReader::new(node, spec.what, problems);
     map.ignore(foreign);
     let mut values = Values {
-        node,
         found: BTreeMap::new(),
     };
     for (key, form) in spec.keys {

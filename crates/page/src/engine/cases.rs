@@ -1,6 +1,6 @@
 //! Cases: opened by a group (or by hand), joined by its alerts, resolved with the last of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bellwether_model::{CaseId, Labels};
 use jiff::{SignedDuration, Timestamp};
@@ -44,7 +44,12 @@ impl Pager {
             })
             .filter(|(fingerprint, _)| !self.dismissed(flush, &slot, *fingerprint))
             .collect();
-        match self.open_cases.get(&slot).copied() {
+        match self
+            .open_cases
+            .get(&slot)
+            .copied()
+            .or_else(|| self.adopt_case(&slot, flush, &wanted))
+        {
             Some(case) => self.join_case(flush.at, case, &wanted),
             None if wanted.is_empty() => {
                 if !flush.firing.is_empty() {
@@ -53,6 +58,40 @@ impl Pager {
             }
             None => self.open_from_group(flush, slot, settings, &wanted),
         }
+    }
+
+    /// An open case of these alerts whose group a new configuration has taken away: it goes on in the new group.
+    fn adopt_case(
+        &mut self,
+        slot: &(String, String),
+        flush: &Flush,
+        wanted: &[(u64, Urgency)],
+    ) -> Option<CaseId> {
+        let receiver = &self.config.routes.nodes[flush.node].receiver;
+        let left = |case: &Case, fingerprint: u64| {
+            self.groups
+                .get(case.group.as_str())
+                .is_none_or(|group| !group.members.contains(&fingerprint))
+        };
+        let id = wanted.iter().find_map(|(fingerprint, _)| {
+            let cases = self.cases_of_alert.get(fingerprint)?;
+            cases.iter().copied().find(|id| {
+                self.cases.get(id).is_some_and(|case| {
+                    case.receiver == *receiver
+                        && case.integration == slot.1
+                        && left(case, *fingerprint)
+                })
+            })
+        })?;
+        let group_key = self.groups[&flush.group].stored.key.clone();
+        let case = self.cases.get_mut(&id)?;
+        let before = (case.group.clone(), case.integration.clone());
+        case.group.clone_from(&slot.0);
+        case.group_key = group_key;
+        self.open_cases.remove(&before);
+        self.open_cases.insert(slot.clone(), id);
+        self.schedule_case(id);
+        Some(id)
     }
 
     /// A person has resolved the case of this alert, which fires on: that holds for the repeat interval.
@@ -122,13 +161,13 @@ impl Pager {
             format!("escalation policy {}", policy.name),
         ];
         let id = CaseId::new(now, &mut self.step_ids());
-        let mut case = self.new_case(id, now, policy, urgency);
+        let mut case = Self::new_case(id, now, policy, urgency);
         case.group.clone_from(&slot.0);
         case.integration.clone_from(&slot.1);
         case.group_key = group_key;
         case.receiver = receiver;
         case.since = since;
-        case.opened_by = "system".to_owned();
+        "system".clone_into(&mut case.opened_by);
         case.alerts = alerts;
         case.why = why;
         describe_case(&mut case);
@@ -142,7 +181,7 @@ impl Pager {
         self.begin_case(now, case, "system");
     }
 
-    fn new_case(&self, id: CaseId, now: Timestamp, policy: Policy, urgency: Urgency) -> Case {
+    fn new_case(id: CaseId, now: Timestamp, policy: Policy, urgency: Urgency) -> Case {
         Case {
             version: 1,
             id,
@@ -182,6 +221,7 @@ impl Pager {
             why: Vec::new(),
             causes: Vec::new(),
             withheld: None,
+            recheck_at: None,
             resolved_by_hand: false,
         }
     }
@@ -403,7 +443,6 @@ impl Pager {
                 self.deliveries.remove(&page.delivery);
             }
         }
-        self.recheck.remove(&id);
         self.set_timer(Due::Case(id), None);
         self.touch(Due::Case(id));
     }
@@ -565,7 +604,7 @@ impl Pager {
         }
         let policy = self.policy_or_default(new.policy.as_deref());
         let id = CaseId::new(now, &mut self.step_ids());
-        let mut case = self.new_case(id, now, policy, new.urgency);
+        let mut case = Self::new_case(id, now, policy, new.urgency);
         case.title = clip(&new.title);
         case.summary = clip(&new.summary);
         case.labels = new.labels;
@@ -620,9 +659,9 @@ impl Pager {
                 CaseStatus::Snoozed => return case.snoozed_until,
                 CaseStatus::Open => case_waits(case),
             };
-            match (case.withheld.is_some(), self.recheck.get(&id)) {
-                (true, Some(recheck)) => waits.map(|at| at.max(*recheck)),
-                _ => waits,
+            match case.recheck_at {
+                Some(recheck) => waits.map(|at| at.max(recheck)),
+                None => waits,
             }
         });
         self.set_timer(Due::Case(id), at);
@@ -631,13 +670,7 @@ impl Pager {
 
     /// Registers whose deliveries the pages of a case are.
     pub(super) fn own_pages(&mut self, case: &Case) {
-        let open: BTreeSet<_> = case
-            .pages
-            .iter()
-            .filter(|page| !super::notify::is_final(page.state))
-            .map(|page| page.delivery)
-            .collect();
-        for delivery in open {
+        for delivery in case.pages.iter().map(|page| page.delivery) {
             self.deliveries.insert(delivery, Owner::Page(case.id));
         }
     }

@@ -106,16 +106,11 @@ impl Pager {
                 case.withheld.clone_from(&why);
             }
         }
-        match why {
-            Some(_) => {
-                self.recheck.insert(id, after(now, RECHECK));
-                true
-            }
-            None => {
-                self.recheck.remove(&id);
-                false
-            }
+        let withheld = why.is_some();
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.recheck_at = withheld.then(|| after(now, RECHECK));
         }
+        withheld
     }
 
     pub(super) fn why_withheld(&self, case: &Case, now: Timestamp) -> Option<String> {
@@ -162,7 +157,7 @@ impl Pager {
                 cancelled.push(page.delivery);
             }
         }
-        self.recheck.remove(&id);
+        case.recheck_at = None;
         for delivery in cancelled {
             self.cancel_delivery(now, delivery);
         }
@@ -568,7 +563,8 @@ impl Pager {
         if let Some(case) = self.cases.get_mut(&id) {
             case.pages.push(page);
             if case.pages.len() > PAGES_MAX {
-                case.pages.remove(0);
+                let forgotten = case.pages.remove(0);
+                self.deliveries.remove(&forgotten.delivery);
             }
         }
         self.reason(Reason::PageSent {
@@ -705,7 +701,6 @@ impl Pager {
             };
             let payload = self.page_payload(case, person, None, PageKind::Resolved, now);
             let delivery = self.new_delivery_id(now);
-            self.deliveries.insert(delivery, Owner::Notice);
             self.batch.deliveries.push(NewDelivery {
                 id: delivery,
                 key: format!("resolved:{id}:{}:{}", person.id, channel.as_str()),

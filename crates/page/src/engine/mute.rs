@@ -16,8 +16,11 @@ use crate::record::{Silence, SilenceState};
 #[derive(Debug, Default)]
 pub(super) struct InhibitIndex {
     /// The value says whether the source matches the rule's target too.
-    sources: BTreeMap<(usize, Vec<Arc<str>>), BTreeMap<u64, bool>>,
+    sources: BTreeMap<SourceKey, BTreeMap<u64, bool>>,
 }
+
+/// Position of the rule and the values of its `equal` labels.
+type SourceKey = (usize, Vec<Arc<str>>);
 
 /// Silences by one `=` matcher of each matcher set; those without one are looked at for every alert.
 #[derive(Debug, Default)]

@@ -326,11 +326,6 @@ impl Pager {
                 self.notification_result(now, &group, &integration, result);
             }
             Some(Owner::Page(case)) => self.page_result(now, case, result),
-            Some(Owner::Notice) => {
-                if is_final(result.state) {
-                    self.deliveries.remove(&result.id);
-                }
-            }
             None => self.reason(Reason::UnknownDelivery),
         }
     }

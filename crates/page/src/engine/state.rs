@@ -39,8 +39,6 @@ pub struct Pager {
     pub(super) overrides: BTreeMap<String, Override>,
     pub(super) inhibit: InhibitIndex,
     pub(super) deliveries: BTreeMap<DeliveryId, Owner>,
-    /// When a case whose pages are withheld is looked at again.
-    pub(super) recheck: BTreeMap<CaseId, Timestamp>,
     timers: BTreeMap<Due, Timestamp>,
     due: BTreeSet<(Timestamp, Due)>,
     /// Re-sent alerts whose new `ends_at` is not stored yet.
@@ -70,8 +68,6 @@ pub(super) struct Group {
 pub(super) enum Owner {
     Notification(Arc<str>, String),
     Page(CaseId),
-    /// A resolve notice: nothing depends on it.
-    Notice,
 }
 
 /// Something with a record, and perhaps a timer. In the order in which things due at one instant are done.
@@ -153,7 +149,6 @@ impl Pager {
             silence_index: SilenceIndex::default(),
             overrides: BTreeMap::new(),
             deliveries: BTreeMap::new(),
-            recheck: BTreeMap::new(),
             timers: BTreeMap::new(),
             due: BTreeSet::new(),
             dirty: BTreeSet::new(),
