@@ -39,9 +39,18 @@ pub(super) struct Group {
     missed: u64,
 }
 
+/// What status shows of a rule's configuration, made once.
+#[derive(Clone, Debug, Default)]
+struct Shown {
+    query: String,
+    labels: Labels,
+    annotations: Labels,
+}
+
 #[derive(Debug)]
 struct RuleState {
     config: RuleConfig,
+    shown: Shown,
     record_id: String,
     /// Whether a record of this rule may exist.
     recorded: bool,
@@ -123,8 +132,12 @@ impl Group {
             .collect();
         for rule in &mut self.rules {
             if let Some(state) = old.remove(&rule.record_id) {
-                let config = rule.config.clone();
-                *rule = RuleState { config, ..state };
+                let (config, shown) = (rule.config.clone(), rule.shown.clone());
+                *rule = RuleState {
+                    config,
+                    shown,
+                    ..state
+                };
             }
         }
         for (_, rule) in old {
@@ -256,6 +269,11 @@ impl RuleState {
         let labels = config.label_texts().with("__kind__", word);
         Self {
             record_id: record_id(&group.file, &group.name, &config.name, &labels, nth),
+            shown: Shown {
+                query: config.expr.to_string(),
+                labels: config.label_texts(),
+                annotations: config.annotation_texts(),
+            },
             config,
             recorded: false,
             active: BTreeMap::new(),
@@ -623,11 +641,11 @@ impl RuleState {
         RuleStatus {
             kind: self.config.kind,
             name: self.config.name.clone(),
-            query: self.config.expr.to_string(),
+            query: self.shown.query.clone(),
             hold: self.config.hold,
             keep_firing_for: self.config.keep_firing_for,
-            labels: self.config.label_texts(),
-            annotations: self.config.annotation_texts(),
+            labels: self.shown.labels.clone(),
+            annotations: self.shown.annotations.clone(),
             owner: self.config.owner.clone(),
             runbook: self.config.runbook.clone(),
             line: self.config.line,
