@@ -1,8 +1,8 @@
 //! The loop without its IO: the pager and the runs wired together, one decision per event.
 //!
 //! What it does: [`Flow::handle`] gives each event to the engine it is for, and the consequences to the other one: a
-//! case that waits for context wants its runbook's diagnosis run; a diagnosis that has ended is the context; what
-//! happens to a run is in the timeline of its case. The binary and the simulator both drive this, so they cannot
+//! case that waits for context wants its runbook's diagnosis run; a diagnosis that has ended is the context, and
+//! may be followed by the fix. The binary and the simulator both drive this, so they cannot
 //! differ.
 //!
 //! Data flow: [`Input`] -> engine -> [`Outcome`] (a batch to commit, then [`Wanted`] work and the next wake time).
@@ -12,11 +12,12 @@
 //!
 //! Not here: planning (it needs queries answered), performing deliveries, evaluating rules.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bellwether_act::runs::{Automatic, KINDS as RUN_KINDS, Settings};
-use bellwether_act::{Part, Reason as RunReason, RunEvent, RunState, Runs};
-use bellwether_model::state::{DeliveryUpdate, Kind, NewEvent, Record, Subject};
+use bellwether_act::{Part, Reason as RunReason, RunEvent, Runs};
+use bellwether_model::state::{DeliveryUpdate, Kind, Record};
 use bellwether_model::{Batch, CaseId, Decision, IdSource, PostedAlert, Problem, Problems, RunId};
 use bellwether_page::config::PageConfig;
 use bellwether_page::{Case, Pager, PagerEvent, Reason as PageReason};
@@ -202,50 +203,26 @@ impl Flow {
         outcome: &mut Outcome,
     ) {
         let Decision {
-            mut batch,
+            batch,
             wake_at: _,
             why,
         } = self.runs.step(now, event, ids);
-        let ended = self.mirror(&mut batch);
+        let ended: BTreeSet<RunId> = batch
+            .events
+            .iter()
+            .filter(|event| event.kind.starts_with("run_"))
+            .filter_map(|event| event.data["run"].as_str()?.parse().ok())
+            .filter(|run| {
+                self.runs
+                    .record(*run)
+                    .is_some_and(|record| record.state.ended())
+            })
+            .collect();
         outcome.batch.append(batch);
         outcome.why.extend(why.into_iter().map(Why::Run));
         for run in ended {
             self.run_ended(now, run, ids, outcome);
         }
-    }
-
-    /// Copies a run's timeline entries to its case, and names the runs that have just ended.
-    fn mirror(&self, batch: &mut Batch) -> Vec<RunId> {
-        let (mut copies, mut ended) = (Vec::new(), Vec::new());
-        for event in &batch.events {
-            let Some(run) = (event.subject.kind == "run")
-                .then(|| event.subject.id.parse().ok())
-                .flatten()
-            else {
-                continue;
-            };
-            let Some(record) = self.runs.record(run) else {
-                continue;
-            };
-            if let Some(case) = record.case {
-                copies.push(NewEvent {
-                    subject: Subject::new("case", case),
-                    ..event.clone()
-                });
-            }
-            let over = !matches!(
-                record.state,
-                RunState::WaitingApproval
-                    | RunState::Running
-                    | RunState::Parked
-                    | RunState::Undoing
-            );
-            if over && !ended.contains(&run) {
-                ended.push(run);
-            }
-        }
-        batch.events.extend(copies);
-        ended
     }
 
     /// A diagnosis that has ended is the context its case waits for; then the fix may be wanted.

@@ -1,0 +1,319 @@
+//! The command line: what there is, and which part answers it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use bellwether_model::duration::parse_duration;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Hidden command that supervises a shell step.
+pub const SUPERVISE: &str = "supervise-step";
+
+/// The production engineer in a box: observe, judge, page, act.
+#[derive(Debug, Parser)]
+#[command(name = "bellwether", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch this host and what the configuration names; judge, page and act.
+    Serve(Serve),
+    /// Show the whole loop on a small web service that turns slow.
+    Demo(Demo),
+    /// Validate a configuration and everything it names, offline.
+    Check {
+        /// The configuration.
+        #[arg(default_value = "bellwether.yml")]
+        file: PathBuf,
+        /// Findings as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Evaluate PromQL on a running server.
+    Query(Query),
+    /// Work on PromQL text.
+    #[command(subcommand)]
+    Promql(Promql),
+    /// Run Prometheus' PromQL test scripts.
+    Promqltest {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Results as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Work on the text format of metrics.
+    #[command(subcommand)]
+    Openmetrics(Openmetrics),
+    /// Work on rule files.
+    #[command(subcommand)]
+    Rules(Rules),
+    /// Cases: who is paged for what, and taking them.
+    #[command(subcommand)]
+    Page(Page),
+    /// Schedules: who is on call.
+    #[command(subcommand)]
+    Oncall(Oncall),
+    /// Runbooks: reading, planning and running them.
+    #[command(subcommand)]
+    Runbook(Runbook),
+    /// Simulate the loop with faults: thousands of hours in seconds.
+    Sim(Sim),
+    /// Scores on the public corpora.
+    #[command(hide = true)]
+    Conformance {
+        /// Folder of the corpora.
+        corpus: PathBuf,
+    },
+    /// Supervise one shell step in its spool folder.
+    #[command(hide = true, name = SUPERVISE)]
+    Supervise { folder: PathBuf },
+    /// The demo's web service alone.
+    #[command(hide = true)]
+    DemoService,
+    /// Completion script for a shell.
+    Completion { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The configuration; without one, this host and what is found on it are watched.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder for samples and state.
+    #[arg(long, value_name = "DIR", default_value = "bellwether-data")]
+    pub data: PathBuf,
+    /// Address to listen on; port 0 lets the system pick one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9876")]
+    pub listen: SocketAddr,
+    /// Keep state in PostgreSQL instead of the data folder: postgres://user@host/database.
+    #[arg(long, value_name = "URL")]
+    pub state: Option<String>,
+    /// Address that people and other systems reach this server at, for links.
+    #[arg(long, value_name = "URL")]
+    pub external_url: Option<String>,
+    /// Listen beyond loopback although there is no TLS here (a proxy before it does that).
+    #[arg(long)]
+    pub behind_tls_proxy: bool,
+    /// Days that samples are kept.
+    #[arg(long, value_name = "DURATION", default_value = "31d", value_parser = duration)]
+    pub retention: std::time::Duration,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Drain the bad replica without asking.
+    #[arg(long)]
+    pub auto: bool,
+    /// Unattended: tap the button, check each stage, exit 0 only if all really happened.
+    #[arg(long)]
+    pub ci: bool,
+    /// Time before the fault.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub warmup: std::time::Duration,
+    /// Which fault the replica gets.
+    #[arg(long, value_enum, default_value = "slow")]
+    pub fault: Fault,
+    /// Folder for the demo's data; a fresh temporary one by default.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Address of the user interface; port 0 lets the system pick one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// Take the pictures of the documentation on the way (needs chromium).
+    #[arg(long, value_name = "DIR")]
+    pub screenshots: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Fault {
+    Slow,
+    Failing,
+    Leaking,
+}
+
+/// How to reach a running server.
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// Address of the server; by default that of the data folder's running server, else http://127.0.0.1:9876.
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// Data folder of the server on this machine, for its address and token.
+    #[arg(long, value_name = "DIR", default_value = "bellwether-data")]
+    pub data: PathBuf,
+    /// API token.
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// Answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Query {
+    /// The expression.
+    pub expr: String,
+    /// Evaluation time (RFC 3339 or Unix seconds); now by default.
+    #[arg(long)]
+    pub time: Option<String>,
+    /// Evaluate over a range that ends at --time and is this long.
+    #[arg(long, value_parser = duration)]
+    pub last: Option<std::time::Duration>,
+    /// Step of the range.
+    #[arg(long, value_parser = duration)]
+    pub step: Option<std::time::Duration>,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Promql {
+    /// Print an expression in its canonical form.
+    Format { expr: String },
+    /// Print how an expression will be evaluated.
+    Explain { expr: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Openmetrics {
+    /// Accept (exit 0) or refuse (exit 1, with line and reason) a file.
+    Check {
+        /// Hold it to every rule of the specification.
+        #[arg(long)]
+        strict: bool,
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Rules {
+    /// Every problem of rule files, with file, line, column and a hint.
+    Check {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Page {
+    /// List cases.
+    List {
+        /// Resolved ones too.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// One case with its timeline.
+    Show {
+        case: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Why was I paged, why not.
+    Why {
+        case: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Take a case.
+    Ack {
+        case: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Close a case.
+    Resolve {
+        case: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Go to the next step of the policy now.
+    Escalate {
+        case: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Open a case by hand: users see it first.
+    Open {
+        title: String,
+        /// Let it wake people.
+        #[arg(long)]
+        high: bool,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Oncall {
+    /// Who is on call now.
+    Who {
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Shifts of a configuration's schedules, offline.
+    Show {
+        #[arg(long, default_value = "bellwether.yml")]
+        config: PathBuf,
+        /// How far ahead.
+        #[arg(long, default_value = "2w", value_parser = duration)]
+        ahead: std::time::Duration,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Runbook {
+    /// How files and folders read, and what is missing for the next rung.
+    Lint {
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// One runbook as it was read.
+    Show { file: PathBuf },
+    /// What would run, with its digest.
+    Plan {
+        file: PathBuf,
+        /// Inputs: name=value.
+        #[arg(long = "input", value_name = "NAME=VALUE")]
+        inputs: Vec<String>,
+        /// Which part: diagnosis, fix, or a step's id.
+        #[arg(long, default_value = "fix")]
+        part: String,
+    },
+    /// Runs of a server.
+    History {
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Sim {
+    /// Seed of the first run.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Number of seeds.
+    #[arg(long, default_value_t = 1)]
+    pub seeds: u64,
+    /// Simulated days per seed.
+    #[arg(long, default_value_t = 30)]
+    pub days: u32,
+    /// Print the whole timeline.
+    #[arg(long)]
+    pub timeline: bool,
+    /// Run a scenario file instead.
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,152 @@
+//! Commands that need no server.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use bellwether_judge::RuleFile;
+use bellwether_model::{Problems, Severity};
+use bellwether_promql::{ExplainNode, ParserOptions, explain, parse, pretty, promqltest};
+use serde_json::json;
+
+use super::{complain, say};
+use crate::EXIT_BAD_INPUT;
+use crate::cli::{Openmetrics, Promql, Rules};
+use crate::config::Config;
+
+/// Prints findings; the exit code says whether one is an error.
+pub(super) fn print_problems(problems: &Problems, json: bool, bad: u8) -> ExitCode {
+    if json {
+        say(json!(problems.0));
+    } else {
+        for problem in &problems.0 {
+            say(problem);
+        }
+    }
+    if problems.has_errors() { ExitCode::from(bad) } else { ExitCode::SUCCESS }
+}
+
+pub(super) fn check(file: &Path, json: bool) -> ExitCode {
+    let (config, problems) = Config::load(file);
+    let code = print_problems(&problems, json, EXIT_BAD_INPUT);
+    if let Some(config) = config.filter(|_| !problems.has_errors() && !json) {
+        let rules: usize = config.rules.iter().map(|group| group.rules.len()).sum();
+        say(format_args!(
+            "{}: good: {} scrape jobs, {} probes, {rules} rules in {} groups, {} SLOs, {} receivers, {} people, {} runbooks",
+            file.display(),
+            config.scrapes.len(),
+            config.probes.len(),
+            config.rules.len(),
+            config.slos.len(),
+            config.page.receivers.len(),
+            config.page.oncall.people.len(),
+            config.runbooks.len(),
+        ));
+    }
+    code
+}
+
+pub(super) fn promql(command: &Promql) -> ExitCode {
+    let (Promql::Format { expr: text } | Promql::Explain { expr: text }) = command;
+    let expr = match parse(text, &ParserOptions::default()) {
+        Ok(expr) => expr,
+        Err(error) => {
+            complain(error);
+            return ExitCode::from(EXIT_BAD_INPUT);
+        }
+    };
+    match command {
+        Promql::Format { .. } => say(pretty(&expr)),
+        Promql::Explain { .. } => print_plan(&explain(&expr), 0),
+    }
+    ExitCode::SUCCESS
+}
+
+fn print_plan(node: &ExplainNode, depth: usize) {
+    say(format_args!("{:indent$}{}  [{}]", "", node.operation, node.strategy, indent = depth * 2));
+    for child in &node.children {
+        print_plan(child, depth + 1);
+    }
+}
+
+pub(super) fn promqltest(files: &[PathBuf], json: bool) -> ExitCode {
+    let (mut passed, mut failed) = (0, 0);
+    let mut all = Vec::new();
+    for file in files {
+        let name = file.display().to_string();
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) => {
+                complain(format_args!("{name}: {error}"));
+                failed += 1;
+                continue;
+            }
+        };
+        let report = promqltest::run_script(&name, &text);
+        passed += report.passed;
+        failed += report.failed.len();
+        for failure in report.failed {
+            if json {
+                all.push(json!({
+                    "file": name, "line": failure.line, "eval": failure.eval,
+                    "expected": failure.expected, "got": failure.got,
+                }));
+            } else {
+                say(format_args!("{name}:{}: {}", failure.line, failure.eval));
+                say(format_args!("  expected: {}", failure.expected.replace('\n', "\n            ")));
+                say(format_args!("  got:      {}", failure.got.replace('\n', "\n            ")));
+            }
+        }
+    }
+    if json {
+        say(json!({"passed": passed, "failed": failed, "failures": all}));
+    } else {
+        say(format_args!("{passed} passed, {failed} failed"));
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+pub(super) fn openmetrics(command: &Openmetrics) -> ExitCode {
+    let Openmetrics::Check { strict, file } = command;
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            complain(format_args!("{}: {error}", file.display()));
+            return ExitCode::from(EXIT_BAD_INPUT);
+        }
+    };
+    match bellwether_observe::openmetrics::check_bytes(&bytes, *strict) {
+        Ok(()) => {
+            say(format_args!("{}: good", file.display()));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say(format_args!("{}:{}: {}", file.display(), error.line, error.reason));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+pub(super) fn rules(command: &Rules) -> ExitCode {
+    let Rules::Check { files, json } = command;
+    let mut problems = Problems::default();
+    let (mut groups, mut rules) = (0, 0);
+    for file in files {
+        match std::fs::read_to_string(file) {
+            Ok(text) => {
+                let read = RuleFile::read(&file.display().to_string(), &text, &mut problems);
+                groups += read.len();
+                rules += read.iter().map(|group| group.rules.len()).sum::<usize>();
+            }
+            Err(error) => {
+                let name = file.display().to_string();
+                problems.push(bellwether_model::Problem::error(&name.as_str().into(), 0, 0, error.to_string()));
+            }
+        }
+    }
+    let code = print_problems(&problems, *json, 1);
+    if !json {
+        let errors = problems.0.iter().filter(|problem| problem.severity == Severity::Error).count();
+        say(format_args!("{rules} rules in {groups} groups of {} files, {errors} errors", files.len()));
+    }
+    code
+}

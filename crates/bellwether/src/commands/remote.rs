@@ -1,0 +1,286 @@
+//! Commands that ask a running server (and those about schedules and runbooks that need none).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+
+use bellwether_act::{GivenInputs, Runbook as Page, plan};
+use bellwether_env::{Clock as _, SystemClock};
+use bellwether_model::Problems;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{complain, offline, say};
+use crate::EXIT_BAD_INPUT;
+use crate::cli::{Oncall, Page as PageCommand, Query, Runbook, ServerArgs};
+use crate::client::{Client, ClientError};
+use crate::config::{Config, find_pages};
+
+fn answer(result: Result<Value, ClientError>, json: bool, show: impl FnOnce(&Value)) -> ExitCode {
+    match result {
+        Ok(value) if json => {
+            say(&value);
+            ExitCode::SUCCESS
+        }
+        Ok(value) => {
+            show(&value);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            complain(error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}
+
+pub(super) async fn query(args: Query) -> ExitCode {
+    let client = Client::new(&args.server);
+    let mut form = vec![("query", args.expr.clone())];
+    let path = match args.last {
+        None => {
+            form.extend(args.time.map(|time| ("time", time)));
+            "/query"
+        }
+        Some(last) => {
+            let end = match args.time.as_deref().map(str::parse::<Timestamp>) {
+                Some(Ok(end)) => end,
+                Some(Err(error)) => {
+                    complain(format_args!("--time: {error}"));
+                    return ExitCode::from(EXIT_BAD_INPUT);
+                }
+                None => SystemClock::new().now(),
+            };
+            let end_seconds = end.as_millisecond() as f64 / 1e3;
+            let step = args.step.unwrap_or(last / 60).as_secs_f64().max(0.001);
+            form.push(("start", (end_seconds - last.as_secs_f64()).to_string()));
+            form.push(("end", end_seconds.to_string()));
+            form.push(("step", step.to_string()));
+            "/query_range"
+        }
+    };
+    answer(client.prometheus(path, &form).await, args.server.json, show_result)
+}
+
+/// Prints a result of Prometheus' API: one line per sample, `name{labels} value @time`.
+fn show_result(body: &Value) {
+    for kind in ["warnings", "infos"] {
+        for line in body[kind].as_array().into_iter().flatten() {
+            eprintln!("{}: {}", kind.trim_end_matches('s'), line.as_str().unwrap_or_default());
+        }
+    }
+    let point = |point: &Value| {
+        format!("{} @{}", point[1].as_str().map_or_else(|| point[1].to_string(), str::to_owned), point[0])
+    };
+    let result = &body["data"]["result"];
+    if matches!(text(&body["data"], "resultType"), "scalar" | "string") {
+        return say(point(result));
+    }
+    for series in result.as_array().into_iter().flatten() {
+        let labels: bellwether_model::Labels =
+            serde_json::from_value(series["metric"].clone()).unwrap_or_default();
+        for key in ["value", "histogram"] {
+            if !series[key].is_null() {
+                say(format_args!("{labels} {}", point(&series[key])));
+            }
+        }
+        for key in ["values", "histograms"] {
+            let Some(points) = series[key].as_array() else { continue };
+            say(&labels);
+            for one in points {
+                say(format_args!("  {}", point(one)));
+            }
+        }
+    }
+}
+
+pub(super) async fn page(command: PageCommand) -> ExitCode {
+    let change = async |case: &str, what: &str, server: &ServerArgs| {
+        let result = Client::new(server).post(&format!("/cases/{case}/{what}"), &json!({})).await;
+        answer(result, server.json, |_| say(format_args!("{case}: {what}d")))
+    };
+    match command {
+        PageCommand::List { all, server } => {
+            let path = if all { "/cases" } else { "/cases?state=open" };
+            answer(Client::new(&server).get(path).await, server.json, show_cases)
+        }
+        PageCommand::Show { case, server } => {
+            answer(Client::new(&server).get(&format!("/cases/{case}")).await, server.json, show_case)
+        }
+        PageCommand::Why { case, server } => {
+            answer(Client::new(&server).get(&format!("/cases/{case}/why")).await, server.json, |why| {
+                for line in why.as_array().into_iter().flatten() {
+                    say(line.as_str().unwrap_or_default());
+                }
+            })
+        }
+        PageCommand::Ack { case, server } => change(&case, "acknowledge", &server).await,
+        PageCommand::Resolve { case, server } => change(&case, "resolve", &server).await,
+        PageCommand::Escalate { case, server } => change(&case, "escalate", &server).await,
+        PageCommand::Open { title, high, server } => {
+            let result = Client::new(&server).post("/case-by-hand", &json!({"title": title, "high": high})).await;
+            answer(result, server.json, |opened| say(text(opened, "case")))
+        }
+    }
+}
+
+fn show_cases(cases: &Value) {
+    let all = cases.as_array().map_or(&[][..], Vec::as_slice);
+    if all.is_empty() {
+        say("no open cases");
+    }
+    for case in all {
+        say(format_args!(
+            "{}  {:<12} {:<5} {}  {}",
+            text(case, "code"),
+            text(case, "status"),
+            text(case, "urgency"),
+            text(case, "opened_at"),
+            text(case, "title"),
+        ));
+    }
+}
+
+/// Prints a case and its timeline.
+pub fn show_case(view: &Value) {
+    let case = &view["case"];
+    say(format_args!("{} {} ({}, {})", text(case, "code"), text(case, "title"), text(case, "status"), text(case, "urgency")));
+    if !text(case, "summary").is_empty() {
+        say(format_args!("  {}", text(case, "summary")));
+    }
+    for cause in view["causes"].as_array().into_iter().flatten() {
+        say(format_args!("  context: {}", cause["labels"]));
+    }
+    for event in view["timeline"].as_array().into_iter().flatten() {
+        let at = text(event, "at");
+        say(format_args!("  {:<24} {:<22} {}  [{}]", &at[..at.len().min(23)], text(event, "kind"), text(event, "text"), text(event, "actor")));
+    }
+}
+
+pub(super) async fn oncall(command: Oncall) -> ExitCode {
+    match command {
+        Oncall::Who { server } => answer(Client::new(&server).get("/oncall").await, server.json, |all| {
+            for schedule in all.as_array().into_iter().flatten() {
+                let people: Vec<String> = schedule["on_call"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|one| format!("{} ({})", text(one, "name"), text(one, "source")))
+                    .collect();
+                let people = if people.is_empty() { "nobody".to_owned() } else { people.join(", ") };
+                say(format_args!("{}: {people}", text(schedule, "schedule")));
+            }
+        }),
+        Oncall::Show { config, ahead } => show_shifts(&config, ahead),
+    }
+}
+
+fn show_shifts(file: &Path, ahead: std::time::Duration) -> ExitCode {
+    let (config, problems) = Config::load(file);
+    let Some(config) = config.filter(|_| !problems.has_errors()) else {
+        return offline::print_problems(&problems, false, EXIT_BAD_INPUT);
+    };
+    let from = SystemClock::new().now();
+    let to = from + SignedDuration::try_from(ahead).unwrap_or(SignedDuration::from_hours(24 * 14));
+    for (name, schedule) in &config.page.oncall.schedules {
+        say(format_args!("{name} ({})", schedule.time_zone_name));
+        for shift in schedule.shifts(from, to, &[]) {
+            let local = |at: Timestamp| at.to_zoned(schedule.time_zone.clone()).strftime("%a %F %H:%M").to_string();
+            say(format_args!("  {} - {}  {}", local(shift.start), local(shift.end), shift.person));
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+pub(super) async fn runbook(command: Runbook) -> ExitCode {
+    match command {
+        Runbook::Lint { paths, json } => lint(&paths, json),
+        Runbook::Show { file } => show_runbook(&file),
+        Runbook::Plan { file, inputs, part } => plan_runbook(&file, &inputs, &part),
+        Runbook::History { server } => answer(Client::new(&server).get("/runs").await, server.json, |runs| {
+            for run in runs.as_array().into_iter().flatten() {
+                say(format_args!(
+                    "{}  {:<16} {:<24} {}  by {}",
+                    text(run, "id"),
+                    text(run, "state"),
+                    text(run, "runbook"),
+                    text(run, "created_at"),
+                    text(run, "started_by"),
+                ));
+            }
+        }),
+    }
+}
+
+fn lint(paths: &[std::path::PathBuf], json: bool) -> ExitCode {
+    let mut pages = Vec::new();
+    for path in paths {
+        match find_pages(path) {
+            Ok(found) => pages.extend(found),
+            Err(error) => {
+                complain(error);
+                return ExitCode::from(EXIT_BAD_INPUT);
+            }
+        }
+    }
+    let found = bellwether_act::lint(pages.iter().map(|(path, text)| (path.as_str(), text.as_str())));
+    offline::print_problems(&Problems(found), json, 1)
+}
+
+/// Reads one page; its problems are printed.
+fn read_page(file: &Path) -> Result<Page, ExitCode> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        complain(format_args!("{name}: {error}"));
+        ExitCode::from(EXIT_BAD_INPUT)
+    })?;
+    let (page, problems) = Page::parse(&name, &text);
+    let code = offline::print_problems(&problems, false, 1);
+    page.ok_or(code)
+}
+
+fn show_runbook(file: &Path) -> ExitCode {
+    let page = match read_page(file) {
+        Ok(page) => page,
+        Err(code) => return code,
+    };
+    say(format_args!("{} ({}), content {}", page.title, page.id, &page.hash[..page.hash.len().min(12)]));
+    for input in &page.inputs {
+        say(format_args!("  input {}", input.name));
+    }
+    for step in &page.steps {
+        say(format_args!("  {}:{}  {}  {:?}", page.file, step.place.line, step.id, step.effect));
+    }
+    ExitCode::SUCCESS
+}
+
+fn plan_runbook(file: &Path, inputs: &[String], part: &str) -> ExitCode {
+    let page = match read_page(file) {
+        Ok(page) => page,
+        Err(code) => return code,
+    };
+    let mut values = BTreeMap::new();
+    for input in inputs {
+        let Some((name, value)) = input.split_once('=') else {
+            complain(format_args!("--input {input:?} is not NAME=VALUE"));
+            return ExitCode::from(EXIT_BAD_INPUT);
+        };
+        values.insert(name.to_owned(), value.to_owned());
+    }
+    let given = GivenInputs { values, ..GivenInputs::default() };
+    let plan = plan(&page, &given, &crate::http::api::part(part), SystemClock::new().now());
+    for (name, value) in &plan.inputs {
+        say(format_args!("{name} = {value}"));
+    }
+    for (number, step) in (1..).zip(&plan.steps) {
+        say(format_args!("{number}. {} [{:?}, {}]", step.title, step.effect, step.target));
+        for line in step.body().lines() {
+            say(format_args!("     {line}"));
+        }
+    }
+    say(format_args!("digest {}", plan.digest));
+    offline::print_problems(&Problems(plan.problems), false, 1)
+}

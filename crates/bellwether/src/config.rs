@@ -1,0 +1,353 @@
+//! The configuration: one file, read by every part for itself, validated as a whole.
+//!
+//! `global`, `scrape_configs` and `rule_files` are Prometheus'; `route`, `receivers`, `inhibit_rules` and
+//! `time_intervals` are Alertmanager's; `oncall`, `probes`, `runbooks` and `slos` are ours. Reading never stops at a
+//! fault: [`Config::load`] gives the configuration and every problem; whoever starts or reloads refuses it when one
+//! of them is an error.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_act::Library;
+use bellwether_act::runs::{Automatic, Settings};
+use bellwether_judge::rules::{GroupConfig, RuleFile};
+use bellwether_judge::slo::Slo;
+use bellwether_model::{Problem, Problems};
+use bellwether_observe::probe::ProbeConfig;
+use bellwether_observe::{ScrapeConfig, ScrapeGlobals, read_probes, read_scrape_configs};
+use bellwether_page::PageConfig;
+use bellwether_page::config::ReadOptions;
+use bellwether_yaml::{MapReader, Node};
+
+/// Keys of `global` that are Prometheus'; the pager does not look at them.
+const PROMETHEUS_GLOBALS: [&str; 18] = [
+    "scrape_interval",
+    "scrape_timeout",
+    "scrape_protocols",
+    "evaluation_interval",
+    "rule_query_offset",
+    "external_labels",
+    "query_log_file",
+    "scrape_failure_log_file",
+    "body_size_limit",
+    "sample_limit",
+    "target_limit",
+    "label_limit",
+    "label_name_length_limit",
+    "label_value_length_limit",
+    "keep_dropped_targets",
+    "metric_name_validation_scheme",
+    "metric_name_escaping_scheme",
+    "extra_scrape_metrics",
+];
+/// Files that one pattern may find, and their size.
+const FILES_MAX: usize = 10_000;
+const RUNBOOK_BYTES_MAX: u64 = 50 << 20;
+
+/// Everything that a reload can change.
+pub struct Config {
+    /// Where it came from; `None` without a file.
+    pub file: Option<PathBuf>,
+    pub globals: ScrapeGlobals,
+    pub scrapes: Vec<ScrapeConfig>,
+    pub probes: Vec<ProbeConfig>,
+    /// Rule groups of `rule_files` and the default rules.
+    pub rules: Vec<GroupConfig>,
+    pub slos: Vec<Slo>,
+    pub page: Arc<PageConfig>,
+    pub runbooks: Arc<Library>,
+    pub runs: Settings,
+    /// Watch this host.
+    pub host: bool,
+    /// Look for well-known services on loopback.
+    pub find_services: bool,
+    text: String,
+}
+
+/// Reads one file: a node and its problems.
+fn read_yaml(file: &Path, problems: &mut Problems) -> Option<(Node, String)> {
+    let name = file.display().to_string();
+    match std::fs::read_to_string(file) {
+        Ok(text) => Some((bellwether_yaml::parse(&name, &text, problems)?, text)),
+        Err(error) => {
+            problems.push(Problem::error(&name.as_str().into(), 0, 0, format!("cannot be read: {error}")));
+            None
+        }
+    }
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Without a file: this host, what is found on it, the default rules, the person at the keyboard.
+    pub fn without_file() -> (Self, Problems) {
+        let mut problems = Problems::default();
+        let node = Node { value: bellwether_yaml::Value::Null, file: "".into(), line: 0, column: 0 };
+        let config = Self::read(None, &node, String::new(), &mut problems);
+        (config, problems)
+    }
+
+    /// Reads a file and everything it names.
+    pub fn load(file: &Path) -> (Option<Self>, Problems) {
+        let mut problems = Problems::default();
+        let Some((node, text)) = read_yaml(file, &mut problems) else { return (None, problems) };
+        let config = Self::read(Some(file), &node, text, &mut problems);
+        problems.sort();
+        (Some(config), problems)
+    }
+
+    fn read(file: Option<&Path>, node: &Node, text: String, problems: &mut Problems) -> Self {
+        let base = file.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+        let mut map = MapReader::new(node, "configuration", problems);
+        let globals = match map.take("global") {
+            Some(node) => ScrapeGlobals::read(node, map.problems()),
+            None => ScrapeGlobals {
+                // Without a word, look as often as people expect of a small system.
+                scrape_interval: Duration::from_secs(15),
+                evaluation_interval: Duration::from_secs(15),
+                ..ScrapeGlobals::default()
+            },
+        };
+        let scrapes = match map.take("scrape_configs") {
+            Some(node) => read_scrape_configs(node, &globals, &base, map.problems()),
+            None => Vec::new(),
+        };
+        let probes = match map.take("probes") {
+            Some(node) => read_probes(node, &globals, map.problems()),
+            None => Vec::new(),
+        };
+        let options =
+            ReadOptions { foreign_global_keys: PROMETHEUS_GLOBALS.to_vec(), ..ReadOptions::default() };
+        let page = PageConfig::read(&mut map, &options);
+        let mut rules = read_rules(&mut map, &base);
+        let slos = match map.take("slos") {
+            Some(node) => bellwether_judge::slo::read(node, map.problems()),
+            None => Vec::new(),
+        };
+        if map.boolean("default_rules").unwrap_or(true) {
+            rules.extend(bellwether_judge::defaults::groups());
+        }
+        let (runbooks, runs) = read_runbooks(&mut map, &base, file.is_none());
+        let host = map.boolean("host").unwrap_or(true);
+        let find_services = map.boolean("find_services").unwrap_or(true);
+        for (key, instead) in NOT_YET {
+            if let Some(node) = map.take(key) {
+                map.problems().push(node.warning(format!("`{key}` is read but has no effect yet")).with_hint(*instead));
+            }
+        }
+        map.finish();
+        Self {
+            file: file.map(Path::to_owned),
+            globals,
+            scrapes,
+            probes,
+            rules,
+            slos,
+            page: Arc::new(page),
+            runbooks: Arc::new(runbooks),
+            runs,
+            host,
+            find_services,
+            text,
+        }
+    }
+
+    /// Rule groups to evaluate: of the files, the defaults, and those that the SLOs become.
+    pub fn groups(&self) -> Vec<GroupConfig> {
+        let mut groups = self.rules.clone();
+        groups.extend(self.slos.iter().flat_map(Slo::groups));
+        groups
+    }
+
+    /// The file's text with the values of secret keys replaced.
+    pub fn redacted(&self) -> String {
+        const SECRET: [&str; 12] = [
+            "password", "secret", "token", "credentials", "api_key", "service_key", "routing_key", "_url",
+            "webhook", "user_key", "key:", "authorization",
+        ];
+        let lines = self.text.lines().map(|line| {
+            let trimmed = line.trim_start().trim_start_matches("- ");
+            let key = trimmed.split(':').next().unwrap_or_default();
+            let secret = SECRET.iter().any(|word| format!("{key}:").contains(word)) && !key.ends_with("_file");
+            match line.find(':') {
+                Some(colon) if secret && line.len() > colon + 1 => format!("{}: <secret>", &line[..colon]),
+                _ => line.to_owned(),
+            }
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Prometheus' sections that do nothing here, and what to do instead.
+const NOT_YET: &[(&str, &str)] = &[
+    ("alerting", "alerts go to this server's own `route`; leave the section out"),
+    ("remote_write", "samples stay in this server's own store"),
+    ("remote_read", "samples are read from this server's own store"),
+    ("storage", "retention is set by --retention"),
+    ("tracing", "this server does not send traces"),
+    ("otlp", "this server does not receive OTLP"),
+    ("runtime", "this setting is Go's"),
+    ("scrape_config_files", "name the jobs in `scrape_configs`"),
+];
+
+fn read_rules(map: &mut MapReader<'_, '_>, base: &Path) -> Vec<GroupConfig> {
+    let mut groups = Vec::new();
+    for node in map.list("rule_files") {
+        let Some(pattern) = map.reader().text(node, "rule_files") else { continue };
+        let files = match find_files(base, &pattern) {
+            Ok(files) => files,
+            Err(error) => {
+                map.problems().push(node.error(error));
+                continue;
+            }
+        };
+        if files.is_empty() {
+            let problem = node.warning(format!("no file matches {pattern:?}"));
+            map.problems().push(problem.with_hint("paths are relative to the configuration file"));
+        }
+        for file in files {
+            if let Ok(text) = std::fs::read_to_string(&file) {
+                groups.extend(RuleFile::read(&file.display().to_string(), &text, map.problems()));
+            } else {
+                map.problems().push(node.error(format!("{} cannot be read", file.display())));
+            }
+        }
+    }
+    groups
+}
+
+/// Pages that come with the program, for the default rules.
+const BUILT_IN_RUNBOOKS: &[(&str, &str)] = &[
+    ("runbooks/disk-full.md", include_str!("../../../runbooks/disk-full.md")),
+    ("runbooks/nginx-backend-down.md", include_str!("../../../runbooks/nginx-backend-down.md")),
+    ("runbooks/web-slow-replica.md", include_str!("../../../runbooks/web-slow-replica.md")),
+];
+
+fn read_runbooks(map: &mut MapReader<'_, '_>, base: &Path, _without_file: bool) -> (Library, Settings) {
+    let mut settings = Settings::default();
+    let mut files: Vec<(String, String)> = Vec::new();
+    if let Some(node) = map.take("runbooks") {
+        let mut section = MapReader::new(node, "runbooks section", map.problems());
+        for path in section.list("paths") {
+            let Some(text) = section.reader().text(path, "paths") else { continue };
+            match find_pages(&base.join(&text)) {
+                Ok(found) => files.extend(found),
+                Err(error) => section.problems().push(path.error(error)),
+            }
+        }
+        if let Some(node) = section.take("automatic") {
+            settings.automatic = match (node.as_text(), node.as_list()) {
+                (Some("all"), _) => Automatic::All,
+                (Some("never"), _) => Automatic::Never,
+                (_, Some(_)) => {
+                    Automatic::These(section.reader().texts(node, "automatic").into_iter().collect())
+                }
+                _ => {
+                    let problem = node.error("automatic must be `never`, `all` or a list of runbooks");
+                    section.problems().push(problem);
+                    Automatic::Never
+                }
+            };
+        }
+        if let Some(number) = section.integer("automatic_runs_per_hour") {
+            settings.budget_runs = u32::try_from(number).unwrap_or(0);
+        }
+        if let Some(poll) = section.duration("verify_poll") {
+            settings.verify_poll = poll.max(Duration::from_millis(200));
+        }
+        if let Some(ttl) = section.duration("approval_ttl") {
+            settings.approval_ttl = ttl;
+        }
+        section.finish();
+    }
+    let named: BTreeSet<String> = files.iter().filter_map(|(path, _)| file_name(path)).collect();
+    for (path, text) in BUILT_IN_RUNBOOKS {
+        // A page of the user's with the same name replaces ours.
+        if file_name(path).is_some_and(|name| !named.contains(&name)) {
+            files.push(((*path).to_owned(), (*text).to_owned()));
+        }
+    }
+    let (library, found) = Library::load(files.iter().map(|(path, text)| (path.as_str(), text.as_str())));
+    map.problems().append(found);
+    (library, settings)
+}
+
+fn file_name(path: &str) -> Option<String> {
+    Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned())
+}
+
+/// Markdown pages of a file or folder, to any depth.
+pub fn find_pages(path: &Path) -> Result<Vec<(String, String)>, String> {
+    let mut waiting = vec![path.to_owned()];
+    let mut pages = Vec::new();
+    while let Some(path) = waiting.pop() {
+        let metadata = std::fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        if metadata.is_dir() {
+            let entries = std::fs::read_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let hidden = |path: &PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
+            waiting.extend(entries.flatten().map(|entry| entry.path()).filter(|path| !hidden(path)));
+        } else if path.extension().is_some_and(|end| end == "md" || end == "markdown") {
+            if metadata.len() > RUNBOOK_BYTES_MAX {
+                return Err(format!("{}: larger than {} MiB", path.display(), RUNBOOK_BYTES_MAX >> 20));
+            }
+            let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            pages.push((path.display().to_string(), String::from_utf8_lossy(&bytes).into_owned()));
+        }
+        if pages.len() + waiting.len() > FILES_MAX {
+            return Err(format!("more than {FILES_MAX} files"));
+        }
+    }
+    pages.sort();
+    Ok(pages)
+}
+
+/// Files that a pattern names: `*` and `?` in the last part of the path, as Prometheus allows.
+fn find_files(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+    let path = base.join(pattern);
+    let last = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if !last.contains(['*', '?', '[']) {
+        return if path.exists() { Ok(vec![path]) } else { Err(format!("{} does not exist", path.display())) };
+    }
+    let folder = path.parent().unwrap_or(base);
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().is_some_and(|name| glob(&last, &name.to_string_lossy())))
+        .take(FILES_MAX)
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+/// `*` matches any text, `?` one character.
+fn glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let mut reachable = vec![false; text.len() + 1];
+    reachable[0] = true;
+    for c in pattern {
+        if c == '*' {
+            let first = reachable.iter().position(|r| *r).unwrap_or(reachable.len());
+            reachable.iter_mut().skip(first).for_each(|r| *r = true);
+        } else {
+            for i in (0..text.len()).rev() {
+                reachable[i + 1] = reachable[i] && (c == '?' || c == text[i]);
+            }
+            reachable[0] = false;
+        }
+    }
+    reachable[text.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::glob;
+
+    #[test]
+    fn patterns_match_as_in_a_shell() {
+        assert!(glob("*.yml", "a.yml") && glob("a?c*", "abcd") && glob("*", ""));
+        assert!(!glob("*.yml", "a.yaml") && !glob("a?c", "ac") && !glob("", "a"));
+    }
+}

@@ -1,0 +1,172 @@
+//! Follows the loop through the API and notes each stage, with the moment it happened.
+
+use std::time::Duration;
+
+use bellwether_env::{Clock as _, SystemClock};
+use bellwether_model::duration::format_brief;
+use serde_json::{Value, json};
+
+use super::{Failure, Server, say};
+use crate::cli::Demo;
+use crate::core::pause;
+use crate::demo::screenshots;
+
+/// Pause between looks.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// Time from the fault to the end, before the demo gives up.
+const END_MAX: Duration = Duration::from_secs(240);
+/// How long an unattended run looks at the page before it taps, as a person would.
+const THINK: Duration = Duration::from_secs(3);
+
+/// The stages that must happen, in order, and what says so in the case's timeline.
+const STAGES: [(&str, &str); 7] = [
+    ("case_opened", "the symptom opened a case"),
+    ("context_received", "the diagnosis ran by itself and its output is in the case"),
+    ("page_sent", "the page went out"),
+    ("run_started", "the runbook was started"),
+    ("verify_held", "the runbook's check holds: users are served as promised again"),
+    ("run_succeeded", "the runbook succeeded"),
+    ("case_resolved", "the symptom cleared and the case is resolved"),
+];
+
+/// Follows one case from its opening to its end.
+pub(super) struct Follow<'a> {
+    server: &'a Server,
+    args: &'a Demo,
+    started: SystemClock,
+    case: Option<String>,
+    /// Stages seen, with the time since the start.
+    seen: Vec<(usize, Duration)>,
+    tapped: bool,
+    timeline: Vec<Value>,
+    /// Whether the page's text has what the diagnosis saw.
+    page_has_diagnosis: bool,
+}
+
+impl<'a> Follow<'a> {
+    pub(super) fn new(server: &'a Server, args: &'a Demo) -> Self {
+        Self {
+            server,
+            args,
+            started: SystemClock::new(),
+            case: None,
+            seen: Vec::new(),
+            tapped: false,
+            timeline: Vec::new(),
+            page_has_diagnosis: false,
+        }
+    }
+
+    /// Time since the start, for people.
+    pub(super) fn clock(&self) -> String {
+        format!("{:>6}", format_brief(self.started.monotonic()))
+    }
+
+    /// Lets the service run without a fault; a case now would be a false alarm.
+    pub(super) async fn warm_up(&self, warmup: Duration) -> Result<(), Failure> {
+        say(format_args!("{}  all is well; in {} one replica gets a fault", self.clock(), format_brief(warmup)));
+        pause(warmup).await;
+        let open = self.server.client.get("/cases?state=open").await.map_err(|error| error.to_string())?;
+        let of_web = open.as_array().into_iter().flatten().filter(|case| case["labels"]["service"] == "web").count();
+        if of_web > 0 {
+            return Err("a case was open before there was a fault".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Looks until the case is resolved.
+    pub(super) async fn to_the_end(&mut self) -> Result<(), Failure> {
+        let begun = self.started.monotonic();
+        let mut waiting_for_tap = false;
+        loop {
+            if self.started.monotonic() - begun > END_MAX && (self.args.ci || self.args.auto) {
+                let missing = STAGES.get(self.seen.len()).map_or("nothing", |stage| stage.0);
+                return Err(format!("waited {} for {missing}", format_brief(END_MAX)));
+            }
+            pause(LOOK_EVERY).await;
+            self.look().await?;
+            let paged = self.has("page_sent");
+            if paged && !self.args.auto && !self.tapped {
+                if self.args.ci || self.args.screenshots.is_some() {
+                    self.tap().await?;
+                } else if !waiting_for_tap {
+                    waiting_for_tap = true;
+                    say("        -> open the case in the browser, look at what the diagnosis saw, and run the fix");
+                }
+            }
+            if self.has("case_resolved") {
+                return Ok(());
+            }
+        }
+    }
+
+    fn has(&self, kind: &str) -> bool {
+        self.timeline.iter().any(|event| event["kind"] == kind)
+    }
+
+    async fn look(&mut self) -> Result<(), Failure> {
+        let client = &self.server.client;
+        if self.case.is_none() {
+            let cases = client.get("/cases").await.map_err(|error| error.to_string())?;
+            let found = cases.as_array().into_iter().flatten().find(|case| case["labels"]["service"] == "web");
+            self.case = found.and_then(|case| case["id"].as_str()).map(str::to_owned);
+        }
+        let Some(case) = &self.case else { return Ok(()) };
+        let view = client.get(&format!("/cases/{case}")).await.map_err(|error| error.to_string())?;
+        self.timeline = view["timeline"].as_array().cloned().unwrap_or_default();
+        self.page_has_diagnosis |= view["case"]["context"].as_str().is_some_and(|text| !text.is_empty());
+        for (index, (kind, meaning)) in STAGES.iter().enumerate() {
+            if self.has(kind) && !self.seen.iter().any(|(seen, _)| *seen == index) {
+                self.seen.push((index, self.started.monotonic()));
+                say(format_args!("{}  {meaning}", self.clock()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a person does: looks at the page, then at the plan, and runs the fix that they saw.
+    async fn tap(&mut self) -> Result<(), Failure> {
+        self.tapped = true;
+        let Some(case) = self.case.clone() else { return Ok(()) };
+        if let Some(folder) = &self.args.screenshots {
+            screenshots::take(self.server, &case, folder, "open").await?;
+        }
+        pause(THINK).await;
+        let client = &self.server.client;
+        let plan = client.get(&format!("/cases/{case}/plan?part=fix")).await.map_err(|error| error.to_string())?;
+        if plan["runnable"] != true {
+            return Err(format!("the fix cannot run: {}", plan["problems"]));
+        }
+        let steps: Vec<&str> =
+            plan["steps"].as_array().into_iter().flatten().filter_map(|step| step["title"].as_str()).collect();
+        say(format_args!("{}  tap: run the fix ({})", self.clock(), steps.join(", ")));
+        let body = json!({"part": "fix", "digest": plan["digest"]});
+        client.post(&format!("/cases/{case}/run"), &body).await.map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    pub(super) async fn print_timeline(&self) -> Result<(), Failure> {
+        let Some(case) = &self.case else { return Ok(()) };
+        if let Some(folder) = &self.args.screenshots {
+            screenshots::take(self.server, case, folder, "resolved").await?;
+        }
+        let view = self.server.client.get(&format!("/cases/{case}")).await.map_err(|error| error.to_string())?;
+        say("\nThe case's timeline:");
+        crate::commands::show_case(&view);
+        Ok(())
+    }
+
+    /// Whether every stage really happened.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let missing: Vec<&str> =
+            STAGES.iter().map(|stage| stage.0).filter(|kind| !self.has(kind)).collect();
+        if !missing.is_empty() {
+            return Err(format!("these stages did not happen: {}", missing.join(", ")));
+        }
+        if !self.page_has_diagnosis {
+            return Err("the case has nothing of what the diagnosis saw".to_owned());
+        }
+        say(format_args!("\nall {} stages happened", STAGES.len()));
+        Ok(())
+    }
+}

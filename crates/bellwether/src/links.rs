@@ -1,0 +1,86 @@
+//! Signed links: acknowledge from an e-mail or a push message, without a session.
+//!
+//! A link names the case, the person and the step it was sent for, and is signed with a key of this server
+//! (HMAC-SHA256). Opening it shows a page with a button: programs that look at links in mails change nothing.
+
+use bellwether_env::random_bytes;
+use bellwether_model::Secret;
+use bellwether_model::state::{Kind, Record};
+use bellwether_model::{Batch, CaseId};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+/// Kind of the record that holds the key.
+pub const SIGNING_KEY: Kind = Kind("signing_key");
+const ID: &str = "links";
+
+/// Signs and checks links.
+#[derive(Clone, Debug)]
+pub struct Links {
+    key: Secret,
+}
+
+/// What a good link says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AckLink {
+    pub case: CaseId,
+    pub person: String,
+    pub as_of: u32,
+}
+
+// === impl Links ===
+
+impl Links {
+    /// The stored key, or a new one and the batch that stores it.
+    pub fn restore(records: &[Record]) -> (Self, Batch) {
+        let stored = records.iter().find(|record| record.id == ID).and_then(|record| record.body["key"].as_str());
+        if let Some(key) = stored {
+            return (Self { key: Secret::new(key) }, Batch::default());
+        }
+        let key: String = random_bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut batch = Batch::default();
+        batch.put(SIGNING_KEY, ID, &serde_json::json!({"version": 1, "key": key}), None);
+        (Self { key: Secret::new(key) }, batch)
+    }
+
+    fn mac(&self, link: &AckLink) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose().as_bytes())
+            .expect("HMAC takes keys of any length");
+        mac.update(format!("ack\0{}\0{}\0{}", link.case, link.person, link.as_of).as_bytes());
+        mac
+    }
+
+    /// Path of the link, below the external address.
+    pub fn ack_path(&self, link: &AckLink) -> String {
+        let signature = self.mac(link).finalize().into_bytes();
+        let signature: String = signature.iter().take(20).map(|byte| format!("{byte:02x}")).collect();
+        format!("/a/{}/{}/{}/{signature}", link.case, link.person, link.as_of)
+    }
+
+    /// Whether a signature is that of a link; takes the same time for every wrong one.
+    pub fn verify(&self, link: &AckLink, signature: &str) -> bool {
+        let bytes: Option<Vec<u8>> = (0..signature.len() / 2)
+            .map(|index| u8::from_str_radix(signature.get(2 * index..2 * index + 2)?, 16).ok())
+            .collect();
+        bytes.is_some_and(|bytes| bytes.len() == 20 && self.mac(link).verify_truncated_left(&bytes).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_signed_link_is_good() {
+        let (links, batch) = Links::restore(&[]);
+        assert_eq!(batch.records.len(), 1);
+        let link = AckLink { case: CaseId::from_raw(7), person: "ana".to_owned(), as_of: 1 };
+        let path = links.ack_path(&link);
+        let signature = path.rsplit('/').next().unwrap();
+        assert!(links.verify(&link, signature));
+        assert!(!links.verify(&AckLink { as_of: 2, ..link.clone() }, signature));
+        assert!(!links.verify(&link, &signature[2..]) && !links.verify(&link, "zz"));
+        let (others, _) = Links::restore(&[]);
+        assert!(!others.verify(&link, signature));
+    }
+}

@@ -1,0 +1,285 @@
+//! The outbox: performs what is recorded, at least once, each with its idempotency key.
+//!
+//! Data flow: a committed delivery -> one task -> `begin_attempts` in the store (durable before anything leaves) ->
+//! a channel -> the outcome as one input to the core, which records it together with what it means to its engine.
+//! After a crash [`recover`] finds the attempts that were in flight: a shell step is re-attached or read from its
+//! spool, a query is asked again, a message is sent again, a request that may have changed something is *unknown*.
+
+mod channels;
+mod steps;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_act::{Outcome as StepOutcome, Output, RunEvent, StepResult};
+use bellwether_connect::desktop::Desktop;
+use bellwether_connect::exec::Executor;
+use bellwether_connect::terminal::Terminal;
+use bellwether_connect::{Outcome, Verdict};
+use bellwether_env::Backoff;
+use bellwether_flow::Input;
+use bellwether_model::state::{Delivery, DeliveryState, DeliveryUpdate, Receipt};
+use bellwether_page::{DeliveryResult, PagerEvent};
+use bellwether_store::{Begin, DeliveryFilter, StoreError};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::app::{App, spawn};
+use crate::core::{pause, pause_until};
+
+/// Messages on their way at the same time, and steps.
+const MESSAGES_AT_ONCE: usize = 64;
+const STEPS_AT_ONCE: usize = 32;
+/// Time one message may take.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Attempts of a message that has no end of its own.
+const ATTEMPTS_MAX: u32 = 20;
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(60) };
+
+/// Performs deliveries.
+pub struct Outbox {
+    app: Arc<App>,
+    terminal: Terminal,
+    desktop: Desktop,
+    executor: Executor,
+    messages: Semaphore,
+    steps: Semaphore,
+}
+
+/// How an attempt ended, before it is recorded.
+enum Performed {
+    /// A message to a person or a system.
+    Message(Outcome),
+    /// A step or a check: what its engine is told.
+    Step(RunEvent),
+    /// Nothing was to be done.
+    Nothing,
+}
+
+// === impl Outbox ===
+
+impl Outbox {
+    /// An outbox; `executor` runs shell steps.
+    pub fn new(app: Arc<App>, terminal: Terminal, executor: Executor) -> Arc<Self> {
+        Arc::new(Self {
+            app,
+            terminal,
+            desktop: Desktop::new(),
+            executor,
+            messages: Semaphore::new(MESSAGES_AT_ONCE),
+            steps: Semaphore::new(STEPS_AT_ONCE),
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.app.clock.now()
+    }
+
+    /// Attempts until the delivery has ended.
+    async fn drive(self: Arc<Self>, mut delivery: Delivery) {
+        loop {
+            pause(pause_until(delivery.new.due_at, self.now())).await;
+            if delivery.new.expires_at.is_some_and(|at| at <= self.now()) {
+                return self.expire(&delivery).await;
+            }
+            let lane = if is_step(&delivery) { &self.steps } else { &self.messages };
+            let Ok(_permit) = lane.acquire().await else { return };
+            delivery = match self.begin(&delivery).await {
+                Ok(Some(begun)) => begun,
+                // Cancelled meanwhile, or somebody else's.
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(delivery.id = %delivery.new.id, %error, "an attempt could not be begun; trying again");
+                    delivery.new.due_at = self.now() + SignedDuration::from_secs(1);
+                    continue;
+                }
+            };
+            let performed = self.perform(&delivery).await;
+            match self.finish(&mut delivery, performed).await {
+                Some(due_at) => delivery.new.due_at = due_at,
+                None => return,
+            }
+        }
+    }
+
+    async fn begin(&self, delivery: &Delivery) -> Result<Option<Delivery>, StoreError> {
+        let now = self.now();
+        let lease = SignedDuration::try_from(steps::time_max(delivery).unwrap_or(MESSAGE_TIMEOUT * 2));
+        let begin = Begin { now, lease_until: now + lease.unwrap_or(SignedDuration::from_mins(5)), fence: None };
+        let begun = self.app.store.begin_attempts(vec![delivery.new.id], begin).await?.pop();
+        if begun.is_some() && is_step(delivery) {
+            let started = RunEvent::StepStarted { key: delivery.new.key.clone() };
+            drop(self.app.core.send(Input::Run(started)).await);
+        }
+        Ok(begun)
+    }
+
+    async fn perform(&self, delivery: &Delivery) -> Performed {
+        match delivery.new.channel.as_str() {
+            "exec" => Performed::Step(self.exec(delivery, false).await),
+            "http" => Performed::Step(self.http(delivery).await),
+            "promql" => Performed::Step(self.promql(delivery).await),
+            // The run waits for a person's word, not for the delivery.
+            "manual" => Performed::Nothing,
+            "sql" => Performed::Step(step_outcome(
+                delivery,
+                StepOutcome::FailedToStart { error: "SQL steps are not supported yet".to_owned() },
+            )),
+            _ => Performed::Message(self.message(delivery).await),
+        }
+    }
+
+    /// Records how an attempt ended; gives the time of the next one, if there is to be one.
+    async fn finish(&self, delivery: &mut Delivery, performed: Performed) -> Option<Timestamp> {
+        let now = self.now();
+        let mut update = DeliveryUpdate {
+            id: delivery.new.id,
+            state: DeliveryState::Done,
+            due_at: delivery.new.due_at,
+            attempt: delivery.attempt,
+            fence: delivery.fence,
+            lease_until: None,
+            receipt: Receipt::Unknown,
+            error: String::new(),
+            provider_id: String::new(),
+        };
+        let then = match performed {
+            Performed::Nothing => None,
+            Performed::Step(event) => Some(Input::Run(event)),
+            Performed::Message(outcome) => {
+                update.receipt = outcome.receipt;
+                update.error.clone_from(&outcome.error);
+                update.provider_id.clone_from(&outcome.provider_id);
+                update.state = self.state_after(delivery, &outcome, now, &mut update.due_at);
+                Some(Input::Page(PagerEvent::DeliveryResult(result_of(&update))))
+            }
+        };
+        let next = (update.state == DeliveryState::Pending).then_some(update.due_at);
+        delivery.error.clone_from(&update.error);
+        let then = then.map(Box::new);
+        if self.app.core.send(Input::Delivered { update, then }).await.is_err() {
+            return None;
+        }
+        next
+    }
+
+    fn state_after(
+        &self,
+        delivery: &Delivery,
+        outcome: &Outcome,
+        now: Timestamp,
+        due_at: &mut Timestamp,
+    ) -> DeliveryState {
+        match outcome.verdict {
+            Verdict::Done => DeliveryState::Done,
+            Verdict::Failed => DeliveryState::Failed,
+            Verdict::Retry { after } => {
+                let jitter = u64::from(delivery.attempt) * 7 + delivery.new.key.len() as u64 * 131;
+                let wait = BACKOFF.pause(delivery.attempt, jitter).max(after.unwrap_or_default());
+                let next = now + SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(1));
+                let over = match delivery.new.expires_at {
+                    Some(end) => next >= end,
+                    None => delivery.attempt >= ATTEMPTS_MAX,
+                };
+                *due_at = next;
+                if over { DeliveryState::Failed } else { DeliveryState::Pending }
+            }
+        }
+    }
+
+    async fn expire(&self, delivery: &Delivery) {
+        let update = DeliveryUpdate {
+            id: delivery.new.id,
+            state: DeliveryState::Failed,
+            due_at: delivery.new.due_at,
+            attempt: delivery.attempt,
+            fence: delivery.fence,
+            lease_until: None,
+            receipt: Receipt::FailedPermanently,
+            error: if delivery.error.is_empty() {
+                "it could not be attempted in time".to_owned()
+            } else {
+                delivery.error.clone()
+            },
+            provider_id: String::new(),
+        };
+        let then = if is_step(delivery) {
+            Input::Run(step_outcome(delivery, StepOutcome::FailedToStart { error: update.error.clone() }))
+        } else {
+            Input::Page(PagerEvent::DeliveryResult(result_of(&update)))
+        };
+        drop(self.app.core.send(Input::Delivered { update, then: Some(Box::new(then)) }).await);
+    }
+}
+
+/// Performs deliveries as they are committed.
+pub async fn run(outbox: Arc<Outbox>, mut deliveries: mpsc::UnboundedReceiver<Delivery>) {
+    while let Some(delivery) = deliveries.recv().await {
+        spawn("perform a delivery", Arc::clone(&outbox).drive(delivery));
+    }
+}
+
+/// Takes up what an earlier process left: waiting deliveries go on, attempts in flight are settled by their channel.
+pub async fn recover(outbox: &Arc<Outbox>) -> Result<usize, StoreError> {
+    let store = &outbox.app.store;
+    let with = |state| DeliveryFilter { state: Some(state), ..DeliveryFilter::default() };
+    let waiting = store.deliveries(with(DeliveryState::Pending)).await?;
+    let in_flight = store.deliveries(with(DeliveryState::Sending)).await?;
+    let found = waiting.len() + in_flight.len();
+    for delivery in waiting {
+        spawn("perform a delivery", Arc::clone(outbox).drive(delivery));
+    }
+    for delivery in in_flight {
+        spawn("settle a delivery", Arc::clone(outbox).settle(delivery));
+    }
+    Ok(found)
+}
+
+impl Outbox {
+    /// Settles an attempt whose process died.
+    async fn settle(self: Arc<Self>, mut delivery: Delivery) {
+        let performed = match delivery.new.channel.as_str() {
+            "exec" => Performed::Step(self.exec(&delivery, true).await),
+            "http" if !steps::is_safe(&delivery) => Performed::Step(step_outcome(
+                &delivery,
+                StepOutcome::Unknown { reason: "the server stopped while the request was under way".to_owned() },
+            )),
+            "http" | "promql" => self.perform(&delivery).await,
+            // At least once: whether it arrived cannot be known, so it is said again.
+            _ => Performed::Message(Outcome::retry("the server stopped while it was under way", None, false)),
+        };
+        if let Some(due_at) = self.finish(&mut delivery, performed).await {
+            delivery.new.due_at = due_at.min(self.now());
+            self.drive_again(delivery).await;
+        }
+    }
+
+    /// A boxed step into [`Outbox::drive`], whose first attempt may be begun at once.
+    async fn drive_again(self: Arc<Self>, mut delivery: Delivery) {
+        let stored = self.app.store.delivery(delivery.new.id).await.ok().flatten();
+        if let Some(stored) = stored {
+            delivery.new.due_at = stored.new.due_at;
+        }
+        self.drive(delivery).await;
+    }
+}
+
+fn is_step(delivery: &Delivery) -> bool {
+    matches!(delivery.new.channel.as_str(), "exec" | "http" | "promql" | "manual" | "sql")
+}
+
+fn result_of(update: &DeliveryUpdate) -> DeliveryResult {
+    DeliveryResult {
+        id: update.id,
+        state: update.state,
+        receipt: update.receipt,
+        attempt: update.attempt,
+        error: update.error.clone(),
+    }
+}
+
+/// What the runs are told of a step that gave no output.
+fn step_outcome(delivery: &Delivery, outcome: StepOutcome) -> RunEvent {
+    let result = StepResult { outcome, output: Output::default(), duration_ms: 0 };
+    RunEvent::StepOutcome { key: delivery.new.key.clone(), result }
+}

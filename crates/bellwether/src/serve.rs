@@ -1,0 +1,334 @@
+//! `bellwether serve`: builds every part in start-up order. This function is the whole program.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_connect::exec::Executor;
+use bellwether_connect::terminal::Terminal;
+use bellwether_env::{Clock, SystemClock};
+use bellwether_flow::{Flow, Input};
+use bellwether_judge::engine::ALERT_RULE;
+use bellwether_model::Problems;
+use bellwether_model::state::Record;
+use bellwether_observe::ScrapeManager;
+use bellwether_promql::{Engine, EngineOptions};
+use bellwether_store::{PostgresStore, SqliteStore, Store};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{broadcast, mpsc};
+
+use crate::app::{App, Parts, spawn};
+use crate::cli;
+use crate::config::Config;
+use crate::core::{self, Core, Effects, pause};
+use crate::http::auth::{API_TOKEN, Auth, SESSION, Scope, USER};
+use crate::judging::{self, Judge};
+use crate::links::{Links, SIGNING_KEY};
+use crate::outbox::{self, Outbox};
+use crate::queries::Queries;
+use crate::{http, planning};
+
+/// File in the data folder that says where the running server is.
+pub const SERVER_FILE: &str = "server.json";
+/// File in the data folder with the token of whoever may read it: the machine's owner.
+pub const TOKEN_FILE: &str = "admin.token";
+/// Name of that token.
+const LOCAL_TOKEN: &str = "local";
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// Why the server does not start. The text is for the person at the terminal.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}\nhint: {1}")]
+    Hint(String, &'static str),
+    #[error("the configuration has errors:\n{0}")]
+    Config(Problems),
+}
+
+fn hint(text: impl Into<String>, hint: &'static str) -> StartError {
+    StartError::Hint(text.into(), hint)
+}
+
+/// Runs the server until it is told to stop.
+pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    refuse_open_listening(&args)?;
+    let (config, problems) = load_config(args.config.as_deref())?;
+    let (listener, listen) = bind(args.listen).await?;
+    let external_url = args.external_url.clone().unwrap_or_else(|| format!("http://{listen}"));
+    let external_url = external_url.trim_end_matches('/').to_owned();
+
+    std::fs::create_dir_all(&args.data)
+        .map_err(|error| hint(format!("make {}: {error}", args.data.display()), "name another folder with --data"))?;
+    let series = Arc::new(open_series(&args)?);
+    let store = open_store(&args).await?;
+
+    let records = load_records(&*store).await?;
+    let now = clock.now();
+    let mut page = (*config.page).clone();
+    if page.external_url.is_empty() {
+        page.external_url.clone_from(&external_url);
+    }
+    let (flow, unreadable) = Flow::restore(Arc::new(page), config.runs.clone(), &records, now);
+    if !unreadable.0.is_empty() {
+        tracing::error!("some state could not be read and was left aside:\n{unreadable}");
+    }
+    let mut auth = Auth::restore(&records);
+    let (links, key_batch) = Links::restore(&of_kind(&records, SIGNING_KEY.0));
+    let (token_batch, token_note) = local_token(&args.data, &mut auth, clock.now());
+    let setup = auth.open_setup(now);
+
+    let (core, inbox) = Core::new(flow);
+    let (live, _) = broadcast::channel(1_024);
+    let (deliveries, to_perform) = mpsc::unbounded_channel();
+    let (wanted, to_plan) = mpsc::unbounded_channel();
+    let (judge, rule_commands) = Judge::new();
+    let engine = Engine::new(EngineOptions {
+        delayed_name_removal: false,
+        subquery_step_ms: config.globals.evaluation_interval.as_millis() as i64,
+        ..EngineOptions::default()
+    });
+    let app = Arc::new(App::new(Parts {
+        clock: Arc::clone(&clock),
+        core: core.clone(),
+        store: Arc::clone(&store),
+        series: Arc::clone(&series),
+        queries: Queries::new(engine, Arc::clone(&series) as _, Arc::clone(&clock)),
+        scrapes: ScrapeManager::new(Arc::clone(&series) as _, Arc::clone(&clock)),
+        judge,
+        auth,
+        links,
+        live: live.clone(),
+        listen,
+        external_url: external_url.clone(),
+        data: args.data.clone(),
+        retention: args.retention,
+        config,
+        problems,
+    }));
+
+    let effects = Effects { deliveries, wanted: wanted.clone(), live };
+    spawn("core", core::run(core, inbox, Arc::clone(&store), clock, effects));
+    let mut first = key_batch;
+    first.append(token_batch);
+    if app.core.send(Input::Record(first)).await.is_err() {
+        return Err(hint("the core stopped at once", "this is a fault of ours; the log says more"));
+    }
+    let executor = Executor::new(args.data.join("spool"), supervisor());
+    let outbox = Outbox::new(Arc::clone(&app), Terminal::new(Box::new(std::io::stdout())), executor);
+    spawn("outbox", outbox::run(Arc::clone(&outbox), to_perform));
+    spawn("planning", planning::run(Arc::clone(&app), to_plan));
+    spawn("judging", judging::run(Arc::clone(&app), rule_commands, of_kind(&records, ALERT_RULE.0)));
+    let found = outbox::recover(&outbox).await.map_err(|error| hint(error.to_string(), "is the state database sound?"))?;
+    if found > 0 {
+        tracing::info!(deliveries = found, "took up what was under way before");
+    }
+    let now = app.clock.now();
+    for work in app.core.view(|flow| flow.wanted(now)) {
+        drop(wanted.send(work));
+    }
+    app.apply_loaded().await;
+    spawn("maintenance", maintain(Arc::clone(&app)));
+    spawn("reload on SIGHUP", reload_on_hangup(Arc::clone(&app)));
+
+    announce(&app, &args, setup.as_deref(), &token_note);
+    let served = http::serve(listener, Arc::clone(&app), stop_signal()).await;
+    tracing::info!("stopping");
+    app.scrapes.shutdown().await;
+    if let Err(error) = series.sync() {
+        tracing::error!(%error, "the last samples could not be synced");
+    }
+    drop(std::fs::remove_file(args.data.join(SERVER_FILE)));
+    match served {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(hint(format!("serve: {error}"), "the log says more")),
+    }
+}
+
+/// Deny by default: beyond loopback there must be TLS before us, and somebody must have said so.
+fn refuse_open_listening(args: &cli::Serve) -> Result<(), StartError> {
+    if args.listen.ip().is_loopback() || args.behind_tls_proxy {
+        return Ok(());
+    }
+    Err(hint(
+        format!("refusing to listen on {} without TLS", args.listen),
+        "listen on 127.0.0.1 behind a proxy that has TLS, or say --behind-tls-proxy when one is before this address",
+    ))
+}
+
+fn load_config(file: Option<&Path>) -> Result<(Config, Problems), StartError> {
+    let (config, problems) = match file {
+        Some(file) => Config::load(file),
+        None => {
+            let (config, problems) = Config::without_file();
+            (Some(config), problems)
+        }
+    };
+    match config.filter(|_| !problems.has_errors()) {
+        Some(config) => {
+            if !problems.0.is_empty() {
+                tracing::warn!("about the configuration:\n{problems}");
+            }
+            Ok((config, problems))
+        }
+        None => Err(StartError::Config(problems)),
+    }
+}
+
+async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let taken = |error: std::io::Error| {
+        hint(format!("listen on {listen}: {error}"), "another program has this port: stop it, or name another with --listen")
+    };
+    let listener = TcpListener::bind(listen).await.map_err(taken)?;
+    let address = listener.local_addr().map_err(taken)?;
+    Ok((listener, address))
+}
+
+fn open_series(args: &cli::Serve) -> Result<bellwether_series::Store, StartError> {
+    let options = bellwether_series::Options { retention: args.retention, ..bellwether_series::Options::default() };
+    let (store, report) = bellwether_series::Store::open(&args.data.join("series"), options)
+        .map_err(|error| hint(error.to_string(), "is another server using this data folder?"))?;
+    for damage in &report.damage {
+        tracing::warn!("samples: {damage:?}");
+    }
+    Ok(store)
+}
+
+async fn open_store(args: &cli::Serve) -> Result<Arc<dyn Store>, StartError> {
+    let url = args.state.clone().or_else(|| bellwether_env::vars::STATE.get());
+    match url {
+        Some(url) => {
+            let store = PostgresStore::connect(&url)
+                .await
+                .map_err(|error| hint(error.to_string(), "is the address of --state right, and the database up?"))?;
+            Ok(Arc::new(store))
+        }
+        None => {
+            let store = SqliteStore::open(&args.data.join("state.sqlite"))
+                .map_err(|error| hint(error.to_string(), "is the data folder writable, and the disk not full?"))?;
+            Ok(Arc::new(store))
+        }
+    }
+}
+
+async fn load_records(store: &dyn Store) -> Result<Vec<Record>, StartError> {
+    let mut kinds = bellwether_flow::kinds();
+    kinds.extend([USER, SESSION, API_TOKEN, SIGNING_KEY, ALERT_RULE]);
+    let mut records = Vec::new();
+    for kind in kinds {
+        let loaded = store.load(kind).await;
+        records.extend(loaded.map_err(|error| hint(error.to_string(), "is the state database sound?"))?);
+    }
+    Ok(records)
+}
+
+fn of_kind(records: &[Record], kind: &str) -> Vec<Record> {
+    records.iter().filter(|record| record.kind == kind).cloned().collect()
+}
+
+/// How a shell step's supervisor is started: this program with its hidden command.
+fn supervisor() -> Vec<String> {
+    let program = std::env::current_exe().map_or_else(|_| "bellwether".to_owned(), |p| p.display().to_string());
+    vec![program, cli::SUPERVISE.to_owned()]
+}
+
+/// The token for the command line of whoever owns the data folder; made anew when its file is gone.
+fn local_token(data: &Path, auth: &mut Auth, now: jiff::Timestamp) -> (bellwether_model::Batch, String) {
+    let file = data.join(TOKEN_FILE);
+    let known = std::fs::read_to_string(&file).ok();
+    if known.is_some_and(|token| auth.identify(None, Some(token.trim()), now).is_some()) {
+        return (bellwether_model::Batch::default(), String::new());
+    }
+    let mut batch = auth.revoke_token(LOCAL_TOKEN);
+    let scopes = vec![Scope::Read, Scope::Respond, Scope::Run, Scope::Admin];
+    let (token, issued) = auth.issue_token(LOCAL_TOKEN, scopes, now);
+    batch.append(issued);
+    drop(std::fs::remove_file(&file));
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&file)
+        .and_then(|mut file| writeln!(file, "{}", token.expose()));
+    let note = match written {
+        Ok(()) => String::new(),
+        Err(error) => format!("the command line has no token: {} cannot be written: {error}", file.display()),
+    };
+    (batch, note)
+}
+
+/// Syncs samples each second, and every minute compacts and drops what is too old.
+async fn maintain(app: Arc<App>) {
+    let mut since_maintenance = Duration::ZERO;
+    let mut failing = false;
+    loop {
+        pause(SYNC_EVERY).await;
+        since_maintenance += SYNC_EVERY;
+        let maintain = since_maintenance >= MAINTAIN_EVERY;
+        let (series, now) = (Arc::clone(&app.series), app.clock.now());
+        let work = move || {
+            let synced = series.sync();
+            (synced, maintain.then(|| series.maintain(now)))
+        };
+        let Ok((synced, maintained)) = tokio::task::spawn_blocking(work).await else { continue };
+        match synced {
+            Ok(()) => failing = false,
+            Err(error) if !failing => {
+                failing = true;
+                tracing::error!(%error, "samples cannot be written; reading, judging and paging go on");
+            }
+            Err(_) => {}
+        }
+        if let Some(report) = maintained {
+            since_maintenance = Duration::ZERO;
+            tracing::debug!(?report, "maintenance of samples");
+        }
+    }
+}
+
+async fn reload_on_hangup(app: Arc<App>) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    while hangups.recv().await.is_some() {
+        // The outcome is in the log and on the status page.
+        drop(app.reload().await);
+    }
+}
+
+async fn stop_signal() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Says where the server is: to the terminal, and in the data folder for the command line.
+fn announce(app: &App, args: &cli::Serve, setup: Option<&str>, note: &str) {
+    let about = serde_json::json!({
+        "address": format!("http://{}", app.listen),
+        "external_url": app.external_url,
+        "pid": std::process::id(),
+    });
+    if let Err(error) = std::fs::write(args.data.join(SERVER_FILE), format!("{about}\n")) {
+        tracing::warn!(%error, "the command line will not find this server by itself");
+    }
+    if !note.is_empty() {
+        tracing::warn!("{note}");
+    }
+    let mut out = std::io::stdout().lock();
+    let mut say = |text: std::fmt::Arguments<'_>| drop(writeln!(out, "{text}"));
+    say(format_args!("bellwether {} at {}", env!("CARGO_PKG_VERSION"), app.external_url));
+    if let Some(ticket) = setup {
+        say(format_args!("set the administrator (once): {}/setup?ticket={ticket}", app.external_url));
+    }
+    let cases = app.core.view(|flow| flow.pager.cases().iter().filter(|case| !case.is_resolved()).count());
+    if cases > 0 {
+        say(format_args!("{cases} open cases: bellwether page list --data {}", args.data.display()));
+    }
+}
