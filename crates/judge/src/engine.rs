@@ -3,6 +3,7 @@
 mod alert;
 mod group;
 mod overlay;
+mod rule;
 mod schedule;
 mod stored;
 
