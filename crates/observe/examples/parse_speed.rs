@@ -33,12 +33,13 @@ fn main() {
                 }
             }
         }
-        let seconds = (clock.monotonic() - start).as_secs_f64();
+        let seconds = clock.monotonic().saturating_sub(start).as_secs_f64();
         let megabytes = (body.len() * rounds) as f64 / 1e6;
+        let samples = (200 * 50 * rounds) as f64 / 1e6;
         println!(
             "{what}: {:.0} MB/s, {:.1} M samples/s (sum {sum})",
             megabytes / seconds,
-            1.0 * rounds as f64 / seconds / 100.0
+            samples / seconds
         );
     }
 }

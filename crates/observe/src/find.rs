@@ -224,7 +224,7 @@ async fn look_at_redis(address: SocketAddr, interval: Duration) -> Option<FoundS
     let detail = match redis::ask(address, ASK_TIMEOUT).await {
         redis::Said::Info(_) => "answers INFO without a password",
         redis::Said::NoAuth => "wants a password: only whether it answers",
-        redis::Said::Other(_) => return None,
+        redis::Said::Other => return None,
     };
     Some(built_in(
         ServiceKind::Redis,

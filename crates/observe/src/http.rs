@@ -82,7 +82,7 @@ pub(crate) fn read_http(map: &mut MapReader<'_, '_>, base_dir: &Path) -> HttpCon
     let mut ways: Vec<&'static str> = Vec::new();
     if let Some(node) = map.take("basic_auth") {
         ways.push("basic_auth");
-        config.auth = read_basic(node, base_dir, map);
+        config.auth = Some(read_basic(node, base_dir, map));
     }
     if let Some(node) = map.take("authorization") {
         ways.push("authorization");
@@ -136,17 +136,17 @@ pub(crate) fn read_http(map: &mut MapReader<'_, '_>, base_dir: &Path) -> HttpCon
     config
 }
 
-fn read_basic(node: &Node, base_dir: &Path, outer: &mut MapReader<'_, '_>) -> Option<Auth> {
+fn read_basic(node: &Node, base_dir: &Path, outer: &mut MapReader<'_, '_>) -> Auth {
     let mut map = MapReader::new(node, "basic_auth", outer.problems());
     let username = secret_source(&mut map, "username", "username_file", base_dir);
     let password = secret_source(&mut map, "password", "password_file", base_dir);
     map.ignore(&["username_ref", "password_ref"]);
     map.finish();
     let empty = || SecretSource::Inline(Secret::default());
-    Some(Auth::Basic {
+    Auth::Basic {
         username: username.unwrap_or_else(empty),
         password: password.unwrap_or_else(empty),
-    })
+    }
 }
 
 fn read_authorization(node: &Node, base_dir: &Path, outer: &mut MapReader<'_, '_>) -> Option<Auth> {
@@ -218,7 +218,7 @@ fn read_tls(node: &Node, base_dir: &Path, outer: &mut MapReader<'_, '_>) -> TlsC
             Some("TLS10" | "TLS11") if key == "min_version" => {
                 map.problems().push(version_node.warning(format!(
                     "{key}: TLS below 1.2 is not spoken; 1.2 is the least"
-                )))
+                )));
             }
             _ => map
                 .problems()

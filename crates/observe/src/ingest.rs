@@ -80,6 +80,9 @@ struct Known {
     live: bool,
 }
 
+/// Index of a known series, time, value.
+type Point = (usize, i64, f64);
+
 enum State {
     /// Relabelling drops it.
     Dropped,
@@ -186,7 +189,7 @@ impl Ingest {
         body: &[u8],
         format: Format,
         at: i64,
-    ) -> Result<(Vec<(usize, i64, f64)>, Counts), IngestError> {
+    ) -> Result<(Vec<Point>, Counts), IngestError> {
         let limit = match self.rules.limits.samples {
             0 => SAMPLES_MAX_DEFAULT,
             limit => limit,
@@ -294,7 +297,7 @@ impl Ingest {
     }
 
     /// Resolves and appends. Gives the number of series that are new to this target.
-    fn write(&mut self, points: &[(usize, i64, f64)]) -> Result<usize, IngestError> {
+    fn write(&mut self, points: &[Point]) -> Result<usize, IngestError> {
         let added = self.resolve()?;
         let samples = |known: &[Known]| -> Vec<RefSample> {
             points

@@ -443,7 +443,7 @@ impl Inner {
             match &service.watch {
                 Watch::Scrape(config) => self.apply_scrape(&mut state, (**config).clone(), true),
                 Watch::Collector(config) => {
-                    self.apply_specs(&mut state, &job, vec![collector_target(config)], true)
+                    self.apply_specs(&mut state, &job, vec![collector_target(config)], true);
                 }
             }
             match state
@@ -539,7 +539,7 @@ async fn watch_url(
         match asked {
             Ok(groups) => inner.discovered(&job, generation, index, Some(groups), String::new()),
             Err(error) => {
-                inner.discovered(&job, generation, index, None, format!("{url}: {error}"))
+                inner.discovered(&job, generation, index, None, format!("{url}: {error}"));
             }
         }
         tokio::time::sleep(refresh).await;

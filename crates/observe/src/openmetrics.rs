@@ -116,10 +116,7 @@ pub fn check_bytes(bytes: &[u8], strict: bool) -> Result<(), CheckError> {
     match std::str::from_utf8(bytes) {
         Ok(text) => check(text, strict),
         Err(error) => Err(CheckError {
-            line: 1 + bytes[..error.valid_up_to()]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count(),
+            line: 1 + memchr::memchr_iter(b'\n', &bytes[..error.valid_up_to()]).count(),
             reason: "not UTF-8".to_owned(),
         }),
     }

@@ -116,7 +116,7 @@ pub(crate) async fn run(probe: &ProbeConfig, clock: &dyn Clock) -> String {
         Ok(result) => result,
         Err(_) => Err(Failure::Timeout),
     };
-    let duration = (clock.monotonic() - begin).as_secs_f64();
+    let duration = clock.monotonic().saturating_sub(begin).as_secs_f64();
     text.gauge(
         "probe_duration_seconds",
         "Returns how long the probe took to complete in seconds",
@@ -196,7 +196,7 @@ async fn resolve(
     let begin = clock.monotonic();
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let found = tokio::net::lookup_host((host, port)).await;
-    let seconds = (clock.monotonic() - begin).as_secs_f64();
+    let seconds = clock.monotonic().saturating_sub(begin).as_secs_f64();
     text.gauge(
         "probe_dns_lookup_time_seconds",
         "Returns the time taken for probe dns lookup in seconds",

@@ -29,7 +29,7 @@ pub(super) fn collect(root: &Path, now: Timestamp) -> String {
     host.pressure(&mut text);
     host.vmstat(&mut text);
     host.file_handles(&mut text);
-    host.uname(&mut text);
+    Host::uname(&mut text);
     disks::disk_stats(&host, &mut text);
     disks::file_systems(&host, &mut text);
     network::devices(&host, &mut text);
@@ -236,7 +236,7 @@ impl Host {
         }
     }
 
-    fn uname(&self, text: &mut Text) {
+    fn uname(text: &mut Text) {
         let uname = rustix::system::uname();
         let part = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
         let (system, release, version) = (

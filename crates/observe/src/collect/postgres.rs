@@ -19,7 +19,7 @@ pub(crate) async fn answers(address: SocketAddr, timeout: Duration) -> bool {
 pub(crate) async fn collect(address: SocketAddr, timeout: Duration, clock: &dyn Clock) -> String {
     let begin = clock.monotonic();
     let up = answers(address, timeout.mul_f64(0.8)).await;
-    let duration = (clock.monotonic() - begin).as_secs_f64();
+    let duration = clock.monotonic().saturating_sub(begin).as_secs_f64();
     let mut text = Text::default();
     text.gauge(
         "pg_up",

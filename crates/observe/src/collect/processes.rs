@@ -27,6 +27,15 @@ struct Group {
     open_files: Option<f64>,
 }
 
+/// Metric, kind and help (empty when the family goes on), label, and the figure it shows.
+type Family = (
+    &'static str,
+    &'static str,
+    &'static str,
+    Option<(&'static str, &'static str)>,
+    fn(&Group) -> Option<f64>,
+);
+
 /// Reads all processes of `/proc`.
 pub(super) fn collect(proc_dir: &Path) -> String {
     let groups = top_groups(read_groups(proc_dir));
@@ -35,8 +44,7 @@ pub(super) fn collect(proc_dir: &Path) -> String {
             .find_map(|line| line.strip_prefix("btime ")?.trim().parse::<f64>().ok())
     });
     let mut text = Text::default();
-    type Pick = fn(&Group) -> Option<f64>;
-    let families: [(&str, &str, &str, Option<(&str, &str)>, Pick); 9] = [
+    let families: [Family; 9] = [
         (
             "num_procs",
             "gauge",

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+const INFALLIBLE: &str = "writing to a string cannot fail";
+
 /// Collects metric families in the text format.
 #[derive(Debug, Default)]
 pub(crate) struct Text(String);
@@ -9,11 +11,7 @@ pub(crate) struct Text(String);
 impl Text {
     /// Begins a family: its samples follow.
     pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a string cannot fail.
-        drop(writeln!(
-            self.0,
-            "# HELP {name} {help}\n# TYPE {name} {kind}"
-        ));
+        writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}").expect(INFALLIBLE);
     }
 
     /// One sample.
@@ -36,7 +34,7 @@ impl Text {
             }
             self.0.push('}');
         }
-        drop(writeln!(self.0, " {value}"));
+        writeln!(self.0, " {value}").expect(INFALLIBLE);
     }
 
     /// A family of one sample without labels.

@@ -61,14 +61,12 @@ pub(super) fn read_globals(node: &Node, problems: &mut Problems) -> ScrapeGlobal
         globals.scrape_interval = interval;
     }
     let timeout = map.duration("scrape_timeout").filter(|d| !d.is_zero());
-    if let Some(timeout) = timeout {
-        if timeout > globals.scrape_interval {
-            let at = map.take("scrape_timeout").or(interval_node).unwrap_or(node);
-            map.problems().push(
-                at.error("global scrape timeout greater than scrape interval")
-                    .with_hint("lower scrape_timeout or raise scrape_interval"),
-            );
-        }
+    if timeout.is_some_and(|timeout| timeout > globals.scrape_interval) {
+        let at = map.take("scrape_timeout").or(interval_node).unwrap_or(node);
+        map.problems().push(
+            at.error("global scrape timeout greater than scrape interval")
+                .with_hint("lower scrape_timeout or raise scrape_interval"),
+        );
     }
     globals.scrape_timeout = timeout
         .unwrap_or(globals.scrape_timeout)
@@ -291,7 +289,7 @@ fn read_count(map: &mut MapReader<'_, '_>, key: &'static str) -> Option<usize> {
     usize::try_from(number)
         .map_err(|_| {
             map.problems()
-                .push(node.error(format!("{key} must not be negative")))
+                .push(node.error(format!("{key} must not be negative")));
         })
         .ok()
 }

@@ -251,7 +251,7 @@ fn time(text: &str) -> Option<Time> {
     }
     if text.contains(['e', 'E']) {
         let seconds: f64 = text.parse().ok()?;
-        return seconds.is_finite().then(|| Time((seconds * 1e9) as i128));
+        return seconds.is_finite().then_some(Time((seconds * 1e9) as i128));
     }
     let (negative, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

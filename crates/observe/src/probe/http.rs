@@ -117,7 +117,7 @@ fn failure_of(error: &reqwest::Error) -> Failure {
             || cause
                 .downcast_ref::<std::io::Error>()
                 .and_then(std::io::Error::get_ref)
-                .is_some_and(|inner| inner.is::<rustls::Error>());
+                .is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>);
         if tls {
             return Failure::Certificate;
         }

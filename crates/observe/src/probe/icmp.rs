@@ -29,7 +29,7 @@ pub(super) async fn run(
             "gauge",
             "Duration of icmp request by phase",
         );
-        let seconds = (clock.monotonic() - begin).as_secs_f64();
+        let seconds = clock.monotonic().saturating_sub(begin).as_secs_f64();
         text.sample("probe_icmp_duration_seconds", &[("phase", "rtt")], seconds);
     }
     result
