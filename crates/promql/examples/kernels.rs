@@ -137,7 +137,7 @@ fn main() {
         let expr = engine.parse(query).expect("the query is valid");
         let before = clock.monotonic();
         let result = engine.range(&source, &expr, 0, end, 60_000);
-        let took = clock.monotonic() - before;
+        let took = clock.monotonic().saturating_sub(before);
         let peak = result.map(|r| r.stats.peak_samples).unwrap_or_default();
         println!(
             "{:>9.1} ms  peak {peak:>9}  {query}",

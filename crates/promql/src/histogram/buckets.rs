@@ -163,29 +163,34 @@ pub(super) fn zero_bucket(histogram: &Histogram) -> Bucket {
     }
 }
 
-/// All buckets from the lowest to the highest, empty ones of the layout too; the zero bucket when it has a count.
-pub fn buckets(histogram: &Histogram) -> Vec<Bucket> {
+/// All buckets from the lowest to the highest with their own bounds, empty ones of the layout too; the zero bucket when
+/// it has a count.
+pub(super) fn raw_buckets(histogram: &Histogram) -> Vec<Bucket> {
     let negative = entries(&histogram.negative_spans, &histogram.negative_buckets);
     let positive = entries(&histogram.positive_spans, &histogram.positive_buckets);
     let mut all = Vec::with_capacity(negative.len() + positive.len() + 1);
     for (index, count) in negative.into_iter().rev() {
         all.push(bucket(histogram, index, count, false));
     }
-    if histogram.zero_count > 0.0 {
+    if histogram.zero_count != 0.0 {
         all.push(zero_bucket(histogram));
     }
     for (index, count) in positive {
         all.push(bucket(histogram, index, count, true));
     }
-    // Bounds of negative, zero and positive buckets must not overlap.
+    all
+}
+
+/// As the plain list, but no bucket reaches into the zero bucket.
+pub fn buckets(histogram: &Histogram) -> Vec<Bucket> {
+    let mut all = raw_buckets(histogram);
     let zero = histogram.zero_threshold;
-    if !is_custom(histogram) && histogram.zero_count > 0.0 {
+    if !is_custom(histogram) {
         for bucket in &mut all {
-            if bucket.lower > 0.0 && bucket.lower < zero && bucket.upper > zero {
-                bucket.lower = zero;
-            }
-            if bucket.upper < 0.0 && bucket.upper > -zero && bucket.lower < -zero {
+            if bucket.upper < 0.0 && bucket.upper > -zero {
                 bucket.upper = -zero;
+            } else if bucket.lower > 0.0 && bucket.lower < zero {
+                bucket.lower = zero;
             }
         }
     }

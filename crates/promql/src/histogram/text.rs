@@ -2,7 +2,7 @@
 
 use bellwether_model::histogram::Histogram;
 
-use super::buckets::buckets;
+use super::buckets::raw_buckets;
 use crate::annotations::go_float;
 
 /// `{count:20, sum:10, [-2,-1):2, ...}`: populated buckets from the lowest to the highest.
@@ -12,7 +12,7 @@ pub fn to_text(histogram: &Histogram) -> String {
         go_float(histogram.count),
         go_float(histogram.sum)
     );
-    for bucket in buckets(histogram) {
+    for bucket in raw_buckets(histogram) {
         if bucket.count != 0.0 {
             text.push_str(&format!(
                 ", {}{},{}{}:{}",

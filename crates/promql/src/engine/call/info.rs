@@ -50,8 +50,9 @@ impl Context<'_> {
         } else {
             names
         };
+        let named = call.args.len() == 1 || given.iter().any(|m| &*m.name == METRIC_NAME);
         let is_info =
-            |series: &Series| names.iter().all(|m| m.matches(series.labels.metric_name()));
+            |series: &Series| named && names.iter().all(|m| m.matches(series.labels.metric_name()));
         let enriched: Vec<bool> = base.iter().map(|series| !is_info(series)).collect();
         let infos = self.read_infos(&base, &enriched, &names, &data, call, grid)?;
         let mut by_identity: BTreeMap<Labels, Vec<usize>> = BTreeMap::new();
