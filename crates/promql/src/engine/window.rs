@@ -3,6 +3,7 @@
 mod histograms;
 mod rate;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bellwether_model::Labels;
@@ -273,6 +274,10 @@ impl Call<'_> {
         if matches!(name, "rate" | "increase" | "delta") {
             return self.run_rate(name, metric, points, range, grid, series);
         }
+        if matches!(name, "max_over_time" | "min_over_time") {
+            let larger = name == "max_over_time";
+            return self.run_extreme(larger, metric, points, range, grid, series);
+        }
         let mut scratch = Vec::new();
         let mut any = false;
         let mut fill = |kernel: &mut Kernel<'_>| {
@@ -304,16 +309,6 @@ impl Call<'_> {
                 let times = w.times().last().into_iter();
                 let all = times.chain(w.histograms.last().map(|(t, _)| t));
                 Ok(all.max().map(|t| Sample::Float(*t as f64 / 1000.0)))
-            })?,
-            "max_over_time" => fill(&mut |_, w| {
-                Ok(self
-                    .extreme(metric, &w, |value, best| value > best)
-                    .map(|i| Sample::Float(w.floats()[i])))
-            })?,
-            "min_over_time" => fill(&mut |_, w| {
-                Ok(self
-                    .extreme(metric, &w, |value, best| value < best)
-                    .map(|i| Sample::Float(w.floats()[i])))
             })?,
             "ts_of_max_over_time" => fill(&mut |_, w| {
                 Ok(self
@@ -381,6 +376,45 @@ impl Call<'_> {
                 )));
             }
         }
+        Ok(any)
+    }
+
+    /// Largest or smallest value of each window, from a queue of the samples that can still be it: each sample enters
+    /// and leaves once.
+    fn run_extreme(
+        &self,
+        larger: bool,
+        metric: &str,
+        points: &Points,
+        range: &RangeArg<'_>,
+        grid: &Grid,
+        series: &mut Series,
+    ) -> Evaluated<bool> {
+        let floats = &points.floats;
+        let worse = |a: f64, b: f64| if larger { a < b } else { a > b };
+        let mut queue: VecDeque<usize> = VecDeque::new();
+        let (mut next, mut any) = (0, false);
+        windows(points, range, grid, &mut |step, window| {
+            if !self.floats_only(metric, &window) {
+                return Ok(());
+            }
+            while next < window.to {
+                let value = floats[next];
+                if !value.is_nan() {
+                    while queue.back().is_some_and(|i| worse(floats[*i], value)) {
+                        queue.pop_back();
+                    }
+                    queue.push_back(next);
+                }
+                next += 1;
+            }
+            while queue.front().is_some_and(|i| *i < window.from) {
+                queue.pop_front();
+            }
+            series.floats[step] = queue.front().map_or(f64::NAN, |i| floats[*i]);
+            any = true;
+            Ok(())
+        })?;
         Ok(any)
     }
 
