@@ -265,7 +265,70 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
+    fn any_query_is_safe(data in data(), words in prop::collection::vec(prop::sample::select(vec![
+        "sum", "by", "(", ")", "(", ")", "a_total", "b", "rate(", "[5m]", "[5m:1m]", "offset", "@", "start()", "1e300",
+        "5m", "-", "+", "^", "/", "%", "on(job)", "group_left", "bool", "==", "</", ">/", "{job=\"x\"}", ",", "and",
+        "topk(", "-1e18,", "limit_ratio(", "0.5,", "step()", "smoothed", "anchored", "quantile_over_time(", "NaN,",
+        "Inf", "histogram_quantile(", "histogram_fraction(", "clamp(", "round(", "year(", "info(", "290y", "1ms",
+        "[1ms:1ms]", "predict_linear(", "[290y]", "sort(", "or", "unless",
+    ]), 1..14), start in prop_oneof![0..300_000_i64, Just(i64::MAX), Just(i64::MIN), Just(1 << 56)]) {
+        let engine = Engine::new(EngineOptions {
+            samples_max: 100_000,
+            parser: ParserOptions::experimental(),
+            ..EngineOptions::default()
+        });
+        let Ok(expr) = engine.parse(&words.join(" ")) else {
+            return Ok(());
+        };
+        let source = Source(data);
+        // Whatever the answer is: no panic, and no more samples than allowed.
+        for result in [
+            engine.instant(&source, &expr, start),
+            engine.range(&source, &expr, start, start.saturating_add(100_000), 10_000),
+        ].into_iter().flatten() {
+            prop_assert!(result.stats.peak_samples <= 100_000);
+        }
+        drop(bellwether_promql::explain(&expr));
+        let _ = bellwether_promql::needed_range(&expr, 0, 1, 300_000);
+    }
+
+    #[test]
+    fn hostile_histograms_are_safe(
+        schema: i32, offset: i32, length in 0..6_u32, threshold: f64, count: f64, other in -53..9_i32, other_offset: i32
+    ) {
+        let of = |schema: i32, offset: i32| Arc::new(Histogram {
+            schema,
+            count,
+            sum: count,
+            zero_threshold: if offset % 3 == 0 { f64::NAN } else { threshold * f64::from(offset % 5) },
+            zero_count: count,
+            positive_spans: vec![Span { offset, length }, Span { offset: i32::MAX, length: 2 }],
+            positive_buckets: vec![count; length as usize],
+            negative_spans: vec![Span { offset, length }],
+            negative_buckets: vec![1.0],
+            custom_values: Some([1.0, 2.0].into()),
+            ..Histogram::default()
+        });
+        let source = Source(vec![(
+            Labels::new([("__name__", "h")]),
+            vec![
+                (1_000, Value::Histogram(of(schema, offset))),
+                (2_000, Value::Histogram(of(other, other_offset))),
+                (3_000, Value::Histogram(of(schema, other_offset))),
+            ],
+        )]);
+        let engine = engine(true);
+        for query in ["rate(h[1m])", "sum_over_time(h[1m])", "avg_over_time(h[1m])", "h + h offset 1s", "h </ 2", "h >/ -1",
+            "histogram_quantile(0.5, h)", "histogram_fraction(0, 1, h)", "histogram_stddev(h)", "count_values(\"v\", h)", "resets(h[1m])"] {
+            let expr = engine.parse(query).unwrap();
+            drop(engine.instant(&source, &expr, 4_000));
+        }
+    }
+
+    #[test]
     fn a_range_is_its_instants(data in data(), query in query(), delayed: bool, start in 0..300_000_i64, step in 1..60_000_i64) {
+        // With late name removal, `or` gives a series of a range one name or none for all steps, as upstream does.
+        prop_assume!(!(delayed && query.contains(") or (")));
         let engine = engine(delayed);
         let source = Source(data);
         let expr = engine.parse(&query).map_err(|e| TestCaseError::fail(format!("{query}: {e}")))?;
@@ -357,4 +420,42 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn limits_hold() {
+    let labels = Labels::new([("__name__", "a_total")]);
+    let samples = (0..1_000).map(|i| (i * 1_000, Value::Float(1.0))).collect();
+    let source = Source(vec![(labels, samples)]);
+    let engine = Engine::new(EngineOptions {
+        samples_max: 500,
+        ..EngineOptions::default()
+    });
+    let run = |query: &str, end: i64| {
+        let expr = engine.parse(query).unwrap();
+        engine
+            .range(&source, &expr, 0, end, 1_000)
+            .map_err(|error| (error.error_type(), error.to_string()))
+    };
+    assert!(run("a_total", 200_000).is_ok());
+    let (kind, text) = run("a_total", 999_000).unwrap_err();
+    assert_eq!(
+        (kind, text.as_str()),
+        (
+            "execution",
+            "query processing would load too many samples into memory in query execution"
+        )
+    );
+    assert!(run("sum_over_time(vector(1)[1y:1s])", 1_000).is_err());
+    assert!(run("1", 1 << 50).is_err());
+    let expr = engine.parse("a_total").unwrap();
+    let query = bellwether_promql::Query {
+        expr: &expr,
+        start: 0,
+        end: 0,
+        step: None,
+    };
+    let stop = || Some(bellwether_promql::Interruption::Timeout);
+    let error = engine.run(&source, &query, &stop).unwrap_err();
+    assert_eq!(error.error_type(), "timeout");
 }

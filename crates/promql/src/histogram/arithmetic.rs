@@ -150,7 +150,7 @@ impl Parts {
         'again: loop {
             let mut count = self.zero;
             for (index, term) in &self.positive {
-                if exponential_bound(index - 1, self.schema) >= threshold {
+                if exponential_bound(index.saturating_sub(1), self.schema) >= threshold {
                     break;
                 }
                 count = plus(count, *term);
@@ -163,7 +163,7 @@ impl Parts {
                 }
             }
             for (index, term) in &self.negative {
-                if exponential_bound(index - 1, self.schema) >= threshold {
+                if exponential_bound(index.saturating_sub(1), self.schema) >= threshold {
                     break;
                 }
                 count = plus(count, *term);
@@ -183,14 +183,17 @@ impl Parts {
     fn widen_zero(&mut self, threshold: f64) {
         (self.zero, self.zero_threshold) = self.zero_for(threshold);
         let (schema, threshold) = (self.schema, self.zero_threshold);
-        let outside = |index: &i32| exponential_bound(index - 1, schema) >= threshold;
+        let outside = |index: &i32| exponential_bound(index.saturating_sub(1), schema) >= threshold;
         self.positive.retain(|index, _| outside(index));
         self.negative.retain(|index, _| outside(index));
     }
 
     fn reconcile_zero(&mut self, other: &mut Self) {
         // Widening one may overshoot because of a populated bucket; few rounds settle it.
-        while self.zero_threshold != other.zero_threshold {
+        for _ in 0..64 {
+            if self.zero_threshold == other.zero_threshold {
+                break;
+            }
             if self.zero_threshold > other.zero_threshold {
                 other.widen_zero(self.zero_threshold);
             } else {

@@ -28,7 +28,7 @@ pub(super) fn bounds(histogram: &Histogram) -> &[f64] {
 /// Upper bound of the exponential bucket with this index.
 pub(super) fn exponential_bound(index: i32, schema: i32) -> f64 {
     if schema < 0 {
-        let exponent = i64::from(index) << (-schema).min(8);
+        let exponent = i64::from(index) << (-schema.max(-8));
         if exponent == 1024 {
             return f64::MAX;
         }
@@ -91,7 +91,7 @@ pub(super) fn layout(entries: impl IntoIterator<Item = (i32, f64)>) -> (Vec<Span
 
 /// Index of the bucket of a lower resolution that holds this one.
 pub(super) fn target_index(index: i32, schema: i32, target: i32) -> i32 {
-    let shift = (schema - target).clamp(0, 31);
+    let shift = schema.saturating_sub(target).clamp(0, 31);
     ((i64::from(index) - 1) >> shift) as i32 + 1
 }
 
