@@ -20,8 +20,11 @@ use std::time::Instant;
 /// What a command answers: an error is a sentence for the person at the terminal.
 type Outcome = Result<(), String>;
 
+/// What runs, with the arguments behind the command's name.
+type Step = fn(&[String]) -> Outcome;
+
 /// A command: name, meaning, what runs.
-type Task = (&'static str, &'static str, fn(&[String]) -> Outcome);
+type Task = (&'static str, &'static str, Step);
 
 const TASKS: &[Task] = &[
     ("demo", "build and run the demo (arguments go to `bellwether demo`)", demo),
@@ -133,14 +136,18 @@ fn conformance(_: &[String]) -> Outcome {
     if !corpus.is_dir() {
         let ci = std::env::var("CI").is_ok_and(|value| value == "true");
         let message = "the public corpora are not beside the repository";
-        return if ci { Err(message.to_owned()) } else { Ok(println!("skipped: {message}")) };
+        if ci {
+            return Err(message.to_owned());
+        }
+        println!("skipped: {message}");
+        return Ok(());
     }
     let corpus = corpus.to_str().ok_or("the path of the corpora is not UTF-8")?.to_owned();
     bellwether(&["conformance"], &[corpus])
 }
 
 fn ci(_: &[String]) -> Outcome {
-    let steps: [(&str, fn(&[String]) -> Outcome); 7] = [
+    let steps: [(&str, Step); 7] = [
         ("test", test),
         ("fmt", fmt),
         ("lint", lint),

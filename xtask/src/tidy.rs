@@ -81,7 +81,8 @@ fn tracked_files() -> Result<Vec<String>, String> {
 fn check_file(file: &str, faults: &mut Vec<String>) {
     let path = root().join(file);
     let Ok(text) = fs::read_to_string(&path) else { return };
-    if file.ends_with(".rs") {
+    let is = |end: &str| Path::new(file).extension().is_some_and(|found| found == end);
+    if is("rs") {
         let lines = text.lines().count();
         let max = LONGER.iter().find(|(name, _)| *name == file).map_or(LINES_MAX, |(_, lines)| *lines);
         if lines > max {
@@ -91,7 +92,7 @@ fn check_file(file: &str, faults: &mut Vec<String>) {
             faults.push(format!("{file}: name the module's file after the module"));
         }
     }
-    let is_text = [".rs", ".md", ".toml", ".yml", ".yaml", ".js", ".css", ".sh"].iter().any(|end| file.ends_with(end));
+    let is_text = ["rs", "md", "toml", "yml", "yaml", "js", "css", "sh"].into_iter().any(is);
     if is_text || file.starts_with(".ci/") {
         for (index, line) in text.lines().enumerate() {
             let at = format!("{file}:{}", index + 1);
@@ -100,7 +101,7 @@ fn check_file(file: &str, faults: &mut Vec<String>) {
             }
         }
     }
-    if file.ends_with(".md") && !file.starts_with("runbooks/") {
+    if is("md") && !file.starts_with("runbooks/") {
         links(file, &path, &text, faults);
     }
 }

@@ -147,10 +147,7 @@ impl App {
                 (Some(config), problems)
             }
         };
-        let (config, problems) = match tokio::task::spawn_blocking(read).await {
-            Ok(read) => read,
-            Err(_) => (None, Problems::default()),
-        };
+        let (config, problems) = tokio::task::spawn_blocking(read).await.unwrap_or_default();
         let usable = config.filter(|_| !problems.has_errors());
         {
             let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);

@@ -122,10 +122,7 @@ pub async fn run(core: Core, mut inbox: Inbox, store: Arc<dyn Store>, clock: Arc
         let now = clock.now();
         let (batch, wanted, replies, next) = step(&flow, now, messages);
         wake_at = next;
-        let committed = match commit(&*store, &health, &batch).await {
-            Some(committed) => committed,
-            None => return,
-        };
+        let Some(committed) = commit(&*store, &health, &batch).await else { return };
         for (reply, answer) in replies {
             // A sender that no longer waits is no reason to stop.
             drop(reply.send(answer));
@@ -208,7 +205,7 @@ fn hand_on(batch: Batch, committed: &Committed, wanted: Vec<Wanted>, effects: &E
 /// How long to wait for a moment; at most an hour, so that a wrong clock mends itself.
 pub fn pause_until(at: Timestamp, now: Timestamp) -> Duration {
     let span = at.duration_since(now);
-    if span.is_negative() { Duration::ZERO } else { span.unsigned_abs().min(Duration::from_secs(3_600)) }
+    if span.is_negative() { Duration::ZERO } else { span.unsigned_abs().min(Duration::from_hours(1)) }
 }
 
 /// Waits on the runtime's timer: the shell's one place to wait.

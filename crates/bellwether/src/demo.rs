@@ -212,7 +212,7 @@ async fn play(args: &Demo) -> Result<(), Failure> {
     };
     set_fault(service.address, kind).await?;
     say(format_args!("\n{}  replica {BAD_REPLICA} is {kind} now; nothing is down", follow.clock()));
-    follow.to_the_end().await?;
+    follow.see_it_through().await?;
     follow.print_timeline().await?;
     if args.ci || args.screenshots.is_some() {
         return follow.check();

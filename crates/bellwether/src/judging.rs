@@ -77,7 +77,7 @@ pub async fn run(app: Arc<App>, mut commands: Commands, records: Vec<Record>) {
     let mut records = Some(records);
     loop {
         let wake_at = lock(&engine).wake_at();
-        let wait = wake_at.map_or(Duration::from_secs(3_600), |at| pause_until(at, app.clock.now()));
+        let wait = wake_at.map_or(Duration::from_hours(1), |at| pause_until(at, app.clock.now()));
         tokio::select! {
             command = commands.recv() => {
                 let Some((settings, groups)) = command else { return };

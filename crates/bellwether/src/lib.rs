@@ -9,9 +9,8 @@
 //! Not here: decisions (the engines' crates) and IO of one kind (the adapters' crates).
 
 #![expect(
-    clippy::print_stdout,
     clippy::print_stderr,
-    reason = "the command line and the terminal channel print; nothing else does"
+    reason = "the command line says what went wrong; everything else logs"
 )]
 
 pub mod app;

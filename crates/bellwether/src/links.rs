@@ -10,9 +10,13 @@ use bellwether_model::{Batch, CaseId};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use crate::http::auth::hex;
+
 /// Kind of the record that holds the key.
 pub const SIGNING_KEY: Kind = Kind("signing_key");
 const ID: &str = "links";
+/// Bytes of a signature that a link carries.
+const SIGNATURE_BYTES: usize = 20;
 
 /// Signs and checks links.
 #[derive(Clone, Debug)]
@@ -37,7 +41,7 @@ impl Links {
         if let Some(key) = stored {
             return (Self { key: Secret::new(key) }, Batch::default());
         }
-        let key: String = random_bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = hex(&random_bytes::<32>());
         let mut batch = Batch::default();
         batch.put(SIGNING_KEY, ID, &serde_json::json!({"version": 1, "key": key}), None);
         (Self { key: Secret::new(key) }, batch)
@@ -53,7 +57,7 @@ impl Links {
     /// Path of the link, below the external address.
     pub fn ack_path(&self, link: &AckLink) -> String {
         let signature = self.mac(link).finalize().into_bytes();
-        let signature: String = signature.iter().take(20).map(|byte| format!("{byte:02x}")).collect();
+        let signature = hex(&signature[..SIGNATURE_BYTES]);
         format!("/a/{}/{}/{}/{signature}", link.case, link.person, link.as_of)
     }
 
@@ -62,7 +66,7 @@ impl Links {
         let bytes: Option<Vec<u8>> = (0..signature.len() / 2)
             .map(|index| u8::from_str_radix(signature.get(2 * index..2 * index + 2)?, 16).ok())
             .collect();
-        bytes.is_some_and(|bytes| bytes.len() == 20 && self.mac(link).verify_truncated_left(&bytes).is_ok())
+        bytes.is_some_and(|bytes| bytes.len() == SIGNATURE_BYTES && self.mac(link).verify_truncated_left(&bytes).is_ok())
     }
 }
 

@@ -34,7 +34,7 @@ const STEPS_AT_ONCE: usize = 32;
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Attempts of a message that has no end of its own.
 const ATTEMPTS_MAX: u32 = 20;
-const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(60) };
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_mins(1) };
 
 /// Performs deliveries.
 pub struct Outbox {
@@ -150,7 +150,7 @@ impl Outbox {
                 update.receipt = outcome.receipt;
                 update.error.clone_from(&outcome.error);
                 update.provider_id.clone_from(&outcome.provider_id);
-                update.state = self.state_after(delivery, &outcome, now, &mut update.due_at);
+                update.state = Self::state_after(delivery, &outcome, now, &mut update.due_at);
                 Some(Input::Page(PagerEvent::DeliveryResult(result_of(&update))))
             }
         };
@@ -164,7 +164,6 @@ impl Outbox {
     }
 
     fn state_after(
-        &self,
         delivery: &Delivery,
         outcome: &Outcome,
         now: Timestamp,

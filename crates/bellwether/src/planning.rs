@@ -11,13 +11,15 @@ use bellwether_act::{GivenInputs, Part, Plan, RunEvent, Runbook, input_queries, 
 use bellwether_env::SystemIds;
 use bellwether_flow::{Input, Wanted};
 use bellwether_model::series::Value;
-use bellwether_model::{CaseId, RunId, Severity};
+use bellwether_model::{CaseId, Labels, RunId, Severity};
 use bellwether_page::{Case, PagerEvent};
 use bellwether_promql::QueryValue;
 use tokio::sync::mpsc;
 
 use crate::app::App;
 
+/// Rounds of input queries: each may use the answers of the one before.
+const INPUT_ROUNDS_MAX: usize = 8;
 /// Time that one input's query may take.
 const INPUT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -88,19 +90,40 @@ pub async fn plan_for_case(app: &App, case: CaseId, part: Part) -> Result<(Arc<R
 /// Plans a part of a runbook; inputs that come from queries are asked for now.
 pub async fn plan_with(app: &App, runbook: &Runbook, mut given: GivenInputs, part: &Part) -> Plan {
     let now = app.clock.now();
-    for wanted in input_queries(runbook, &given) {
-        let Ok(expr) = app.queries.engine().parse(&wanted.query) else { continue };
-        let times = crate::queries::Times::at(now.as_millisecond());
-        let Ok(result) = app.queries.run(expr, times, INPUT_TIMEOUT).await else { continue };
-        if let QueryValue::Vector(samples) = result.value {
-            let floats = samples.into_iter().filter_map(|sample| match sample.value {
-                Value::Float(value) => Some((sample.labels, value)),
-                Value::Histogram(_) => None,
-            });
-            given.queried.insert(wanted.input, floats.collect());
+    // An input's query may use another input's answer: ask until there is nothing new to ask.
+    for _ in 0..INPUT_ROUNDS_MAX {
+        let asked = given.queried.len();
+        for wanted in input_queries(runbook, &given) {
+            if given.queried.contains_key(&wanted.input) {
+                continue;
+            }
+            let samples = ask(app, &wanted.query, now.as_millisecond()).await;
+            given.queried.insert(wanted.input, samples);
+        }
+        if given.queried.len() == asked {
+            break;
         }
     }
     plan(runbook, &given, part, now)
+}
+
+/// The samples of an input's query; none when it cannot be answered, which the plan then says.
+async fn ask(app: &App, query: &str, now: i64) -> Vec<(Labels, f64)> {
+    let Ok(expr) = app.queries.engine().parse(query) else {
+        return Vec::new();
+    };
+    let times = crate::queries::Times::at(now);
+    let Ok(result) = app.queries.run(expr, times, INPUT_TIMEOUT).await else {
+        return Vec::new();
+    };
+    let QueryValue::Vector(samples) = result.value else {
+        return Vec::new();
+    };
+    let floats = samples.into_iter().filter_map(|sample| match sample.value {
+        Value::Float(value) => Some((sample.labels, value)),
+        Value::Histogram(_) => None,
+    });
+    floats.collect()
 }
 
 /// Plans and starts a run for a case. With a `digest`, only that very plan is started.

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 /// Queries that run at the same time; more wait for their turn within their own timeout.
 const CONCURRENT: usize = 20;
 /// Time a query may take when it does not say.
-pub const TIMEOUT: Duration = Duration::from_secs(120);
+pub const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// The query engine over a source, for async callers.
 pub struct Queries {

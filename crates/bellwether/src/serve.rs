@@ -40,7 +40,7 @@ pub const TOKEN_FILE: &str = "admin.token";
 /// Name of that token.
 const LOCAL_TOKEN: &str = "local";
 const SYNC_EVERY: Duration = Duration::from_secs(1);
-const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+const MAINTAIN_EVERY: Duration = Duration::from_mins(1);
 
 /// Why the server does not start. The text is for the person at the terminal.
 #[derive(Debug, thiserror::Error)]

@@ -14,19 +14,19 @@ use crate::demo::screenshots;
 /// Pause between looks.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// Time from the fault to the end, before the demo gives up.
-const END_MAX: Duration = Duration::from_secs(240);
+const END_MAX: Duration = Duration::from_mins(4);
 /// How long an unattended run looks at the page before it taps, as a person would.
 const THINK: Duration = Duration::from_secs(3);
 
 /// The stages that must happen, in order, and what says so in the case's timeline.
 const STAGES: [(&str, &str); 7] = [
     ("case_opened", "the symptom opened a case"),
-    ("context_received", "the diagnosis ran by itself and its output is in the case"),
+    ("context_ready", "the diagnosis ran by itself and its output is in the case"),
     ("page_sent", "the page went out"),
     ("run_started", "the runbook was started"),
     ("verify_held", "the runbook's check holds: users are served as promised again"),
     ("run_succeeded", "the runbook succeeded"),
-    ("case_resolved", "the symptom cleared and the case is resolved"),
+    ("resolved", "the symptom cleared and the case is resolved"),
 ];
 
 /// Follows one case from its opening to its end.
@@ -75,11 +75,11 @@ impl<'a> Follow<'a> {
     }
 
     /// Looks until the case is resolved.
-    pub(super) async fn to_the_end(&mut self) -> Result<(), Failure> {
+    pub(super) async fn see_it_through(&mut self) -> Result<(), Failure> {
         let begun = self.started.monotonic();
         let mut waiting_for_tap = false;
         loop {
-            if self.started.monotonic() - begun > END_MAX && (self.args.ci || self.args.auto) {
+            if self.started.monotonic() > begun + END_MAX && (self.args.ci || self.args.auto) {
                 let missing = STAGES.get(self.seen.len()).map_or("nothing", |stage| stage.0);
                 return Err(format!("waited {} for {missing}", format_brief(END_MAX)));
             }
@@ -94,7 +94,7 @@ impl<'a> Follow<'a> {
                     say("        -> open the case in the browser, look at what the diagnosis saw, and run the fix");
                 }
             }
-            if self.has("case_resolved") {
+            if self.has("resolved") {
                 return Ok(());
             }
         }

@@ -11,7 +11,7 @@ use super::{Failure, Server, say};
 
 /// Window sizes: name, width, height.
 const SIZES: [(&str, u32, u32); 2] = [("desktop", 1280, 900), ("phone", 390, 844)];
-const TIME_MAX: Duration = Duration::from_secs(60);
+const TIME_MAX: Duration = Duration::from_mins(1);
 
 /// Takes the case's page in every size, light and dark, into `folder`.
 pub(super) async fn take(server: &Server, case: &str, folder: &Path, state: &str) -> Result<(), Failure> {

@@ -555,7 +555,20 @@ pub fn format_float(value: f64) -> String {
 }
 
 fn histogram_json(histogram: &bellwether_model::histogram::Histogram) -> Value {
-    let buckets: Vec<Value> = Vec::new();
+    let buckets: Vec<Value> = bellwether_promql::histogram::buckets(histogram)
+        .into_iter()
+        .filter(|bucket| bucket.count != 0.0)
+        .map(|bucket| {
+            // Which bounds belong to the bucket, in the API's code.
+            let code = match (bucket.lower_inclusive, bucket.upper_inclusive) {
+                (false, true) => 0,
+                (true, false) => 1,
+                (false, false) => 2,
+                (true, true) => 3,
+            };
+            json!([code, format_float(bucket.lower), format_float(bucket.upper), format_float(bucket.count)])
+        })
+        .collect();
     let mut value = json!({"count": format_float(histogram.count), "sum": format_float(histogram.sum)});
     if !buckets.is_empty() {
         value["buckets"] = json!(buckets);

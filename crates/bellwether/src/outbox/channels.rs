@@ -194,7 +194,7 @@ fn email(smtp: &SmtpSettings, to: &str) -> Result<Email, String> {
         return Err("no mail server: set `smtp_smarthost` and `smtp_from` in `global`".to_owned());
     }
     let (host, port) = smtp.smarthost.rsplit_once(':').unwrap_or((&smtp.smarthost, "25"));
-    let port: u16 = port.parse().map_err(|_| format!("{:?} is not a port", port))?;
+    let port: u16 = port.parse().map_err(|_| format!("{port:?} is not a port"))?;
     let tls = match (smtp.force_implicit_tls, smtp.require_tls) {
         (Some(true), _) => SmtpTls::Implicit,
         (None, _) if port == 465 => SmtpTls::Implicit,
