@@ -176,7 +176,7 @@ fn slo(name: &str, left: f64, rate: f64) -> SloView {
         objective: 0.999,
         window: "30d".to_owned(),
         attained: Some(1.0 - 0.001 * (1.0 - left)),
-        budget_left: left,
+        budget_left: Some(left),
         burns: ["5m", "1h", "6h", "3d"]
             .into_iter()
             .zip([

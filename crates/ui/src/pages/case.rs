@@ -177,7 +177,7 @@ pub fn render_case(chrome: &Chrome, page: &CasePage) -> String {
     let body = html! {
         article.case {
             (head(chrome, facts))
-            (actions(chrome, facts))
+            (actions(chrome, facts, runbook_actions.first()))
             div.case-columns {
                 div.case-left {
                     @if let Some(graph) = graph {
@@ -261,7 +261,8 @@ fn countdown(chrome: &Chrome, at: Timestamp) -> Markup {
     html! { time.countdown datetime=(at) data-rel="until" title=(format::stamp(&chrome.zone, chrome.now, at)) { (format::relative(chrome.now, at)) } }
 }
 
-fn actions(chrome: &Chrome, facts: &CaseFacts) -> Markup {
+/// The big buttons; the fix is among them while it can be run.
+fn actions(chrome: &Chrome, facts: &CaseFacts, fix: Option<&StepAction>) -> Markup {
     let CaseFacts {
         id,
         may_ack,
@@ -278,6 +279,7 @@ fn actions(chrome: &Chrome, facts: &CaseFacts) -> Markup {
             @if *may_ack {
                 (form(chrome, &path::case_action(id, "ack"), "act", html! { button.primary.big data-key="a" { @if facts.state == CaseState::Acknowledged { "Take it over" } @else { "Acknowledge" } } }))
             }
+            @if let Some(fix) = fix.filter(|fix| fix.disabled.is_none()) { (button(chrome, fix)) }
             @if *may_resolve {
                 (form(chrome, &path::case_action(id, "resolve"), "act", html! { button.big data-key="r" data-ask="Resolve this case?" { "Resolve" } }))
             }

@@ -190,8 +190,8 @@ fn slo_line(slo: &SloView) -> Markup {
                 b { a href={ (path::SLOS) "#" (path::encode(&slo.name)) } { (slo.name) } }
                 (badge(tone, slo.word()))
             }
-            (bar(slo.budget_left, tone))
-            p.quiet { (format::value(slo.budget_left, format::Unit::Ratio)) " of the budget left"
+            @if let Some(left) = slo.budget_left { (bar(left, tone)) }
+            p.quiet { "budget left: " (slo.budget())
                 @if let Some(burn) = slo.fastest_burn() { " · burning " (format::plain(burn)) "×" } }
         }
     }

@@ -120,6 +120,7 @@ fn group_section(chrome: &Chrome, group: &RuleGroupView, only_active: bool) -> M
     if only_active && !group.rules.iter().any(|rule| active(&rule)) {
         return html! {};
     }
+    let timed = group.rules.iter().any(|rule| rule.took.is_some());
     html! {
         section.card {
             div.row-head {
@@ -130,8 +131,8 @@ fn group_section(chrome: &Chrome, group: &RuleGroupView, only_active: bool) -> M
                 }
             }
             div.scroll { table.rules {
-                thead { tr { th scope="col" { "State" } th scope="col" { "Rule" } th scope="col" { "Last day" } th.num scope="col" { "Took" } } }
-                tbody { @for rule in group.rules.iter().filter(active) { (rule_row(chrome, &group.name, rule)) } }
+                thead { tr { th scope="col" { "State" } th scope="col" { "Rule" } th scope="col" { "Last day" } @if timed { th.num scope="col" { "Took" } } } }
+                tbody { @for rule in group.rules.iter().filter(active) { (rule_row(chrome, &group.name, rule, timed)) } }
             } }
         }
     }
@@ -147,7 +148,7 @@ fn state_badge(rule: &RuleView) -> Markup {
     }
 }
 
-fn rule_row(chrome: &Chrome, group: &str, rule: &RuleView) -> Markup {
+fn rule_row(chrome: &Chrome, group: &str, rule: &RuleView, timed: bool) -> Markup {
     html! {
         tr data-row="" {
             td { (state_badge(rule)) }
@@ -159,7 +160,7 @@ fn rule_row(chrome: &Chrome, group: &str, rule: &RuleView) -> Markup {
                 @if !rule.alerts.is_empty() { p.quiet { (rule.alerts.len()) " active" } }
             }
             td.history { @if !rule.history.is_empty() { (strip(chrome, &rule.history)) } }
-            td.num data-k="took" { @if let Some(length) = rule.took { (took(length)) } }
+            @if timed { td.num data-k="took" { @if let Some(length) = rule.took { (took(length)) } } }
         }
     }
 }

@@ -26,8 +26,8 @@ pub struct SloView {
     pub window: String,
     /// Share of good events in the window; `None` without data.
     pub attained: Option<f64>,
-    /// 1 = untouched, 0 = used up, below 0 = overdrawn.
-    pub budget_left: f64,
+    /// 1 = untouched, 0 = used up, below 0 = overdrawn; `None` without data.
+    pub budget_left: Option<f64>,
     pub burns: Vec<BurnWindow>,
     /// When the budget is gone at the present rate.
     pub runs_out_at: Option<Timestamp>,
@@ -55,11 +55,12 @@ impl SloView {
             .burns
             .iter()
             .any(|burn| burn.rate.is_some_and(|rate| rate >= burn.limit));
-        if self.attained.is_none() {
-            Tone::Quiet
-        } else if burning || self.budget_left <= 0.0 {
+        let left = self.budget_left;
+        if burning || left.is_some_and(|left| left <= 0.0) {
             Tone::Bad
-        } else if self.budget_left < 0.25 {
+        } else if left.is_none() {
+            Tone::Quiet
+        } else if left.is_some_and(|left| left < 0.25) {
             Tone::Warn
         } else {
             Tone::Good
@@ -68,11 +69,19 @@ impl SloView {
 
     pub(crate) fn word(&self) -> &'static str {
         match self.tone() {
-            Tone::Quiet | Tone::Info => "no data",
-            Tone::Bad if self.budget_left <= 0.0 => "used up",
+            Tone::Quiet | Tone::Info => "no data yet",
+            Tone::Bad if self.budget_left.is_some_and(|left| left <= 0.0) => "used up",
             Tone::Bad => "burning",
             Tone::Warn => "low",
             Tone::Good => "kept",
+        }
+    }
+
+    /// The budget in words.
+    pub(crate) fn budget(&self) -> String {
+        match self.budget_left {
+            Some(left) => format::value(left, format::Unit::Ratio),
+            None => "not known yet".to_owned(),
         }
     }
 
@@ -102,9 +111,9 @@ fn card(chrome: &Chrome, slo: &SloView) -> Markup {
         section class={ "card slo " (tone.class()) } id=(path::encode(&slo.name)) data-row="" {
             div.row-head { h2 { (slo.name) } (badge(tone, slo.word())) @if let Some((id, title)) = &slo.case { a href=(path::case(id)) { (title) } } }
             @if !slo.description.is_empty() { p.quiet { (slo.description) } }
-            (bar(slo.budget_left, tone))
+            @if let Some(left) = slo.budget_left { (bar(left, tone)) }
             dl.figures {
-                div { dt { "budget left" } dd { (format::value(slo.budget_left, format::Unit::Ratio)) } }
+                div { dt { "budget left" } dd { (slo.budget()) } }
                 div { dt { "objective, " (slo.window) } dd { (percent(slo.objective)) } }
                 div { dt { "attained" } dd { @match slo.attained { Some(share) => (percent(share)), None => "no data" } } }
                 @if let Some(at) = slo.runs_out_at { div { dt { "runs out" } dd { time datetime=(at) data-rel="until" { (format::relative(chrome.now, at)) } " " span.quiet { (clock(chrome, at)) } } } }

@@ -461,13 +461,25 @@ pub(super) fn actor_words(visitor: &Visitor, actor: &str) -> String {
 
 fn event_view(visitor: &Visitor, event: &Event) -> ui::EventView {
     let event = &event.new;
+    // Engines write actors as they are stored; people read names.
+    let text = if event.actor.starts_with("user:") {
+        event.text.replace(&event.actor, &visitor.name_of(&event.actor))
+    } else {
+        event.text.clone()
+    };
+    // More than a line is folded: the timeline is for reading at a glance.
+    let (text, detail) = match text.trim_end().split_once('\n') {
+        Some(_) if event.kind == "context_ready" => ("the diagnosis has ended".to_owned(), text),
+        Some((first, rest)) => (first.to_owned(), rest.to_owned()),
+        None => (text, String::new()),
+    };
     ui::EventView {
         at: event.at,
         kind: event.kind.clone(),
         actor: actor_words(visitor, &event.actor),
-        text: event.text.clone(),
+        text,
         tone: event_tone(&event.kind),
-        detail: String::new(),
+        detail,
     }
 }
 

@@ -43,10 +43,19 @@ impl Symptom {
                         (None, None) => Self { expr: binary.lhs.clone(), limit: None, bad_above: above },
                     }
                 }
-                _ => Self { expr: expr.clone(), limit: None, bad_above: true },
+                _ => Self::whole(expr),
             },
-            _ => Self { expr: expr.clone(), limit: None, bad_above: true },
+            // `max without (window) (a > 5 and ...)`: what is compared is inside.
+            Expr::Aggregate(aggregate) => {
+                let inner = Self::of(&aggregate.expr);
+                if inner.limit.is_some() { inner } else { Self::whole(expr) }
+            }
+            _ => Self::whole(expr),
         }
+    }
+
+    fn whole(expr: &Expr) -> Self {
+        Self { expr: expr.clone(), limit: None, bad_above: true }
     }
 }
 
@@ -74,7 +83,10 @@ fn number(expr: &Expr) -> Option<f64> {
 /// What an expression most likely counts, by the names in it.
 pub(super) fn unit_of(expr: &str) -> Unit {
     let rate = expr.contains("rate(") || expr.contains("increase(");
-    if expr.contains("ratio") || expr.contains("_waiting_seconds") || expr.contains("pressure") {
+    if expr.contains("burn_rate") {
+        // Times the rate that would just use the budget up.
+        Unit::None
+    } else if expr.contains("ratio") || expr.contains("_waiting_seconds") || expr.contains("pressure") {
         Unit::Ratio
     } else if expr.contains("quantile(") && expr.contains("_seconds") {
         Unit::Seconds
@@ -157,7 +169,7 @@ pub(super) async fn of_rule(
     let unit = unit_of(&text);
     Some(Chart {
         unit,
-        from,
+        from: begin(from, to, &lines),
         to,
         from_zero: lines.iter().all(|line| line.points.iter().all(|(_, value)| *value >= 0.0)),
         lines,
@@ -165,6 +177,17 @@ pub(super) async fn of_rule(
         size: ChartSize::Tall,
         ..Chart::default()
     })
+}
+
+/// Where a graph begins: later than asked for when there was nothing to see for a good part of it.
+fn begin(from: Timestamp, to: Timestamp, lines: &[Line]) -> Timestamp {
+    let first = lines.iter().filter_map(|line| line.points.first()).map(|(at, _)| *at).min().unwrap_or(from);
+    let (empty, whole) = (first.duration_since(from), to.duration_since(from));
+    if empty < whole / 4 {
+        return from;
+    }
+    let shown = to.duration_since(first).max(SignedDuration::from_mins(2));
+    (to - shown - shown / 10).max(from)
 }
 
 /// A graph of an expression over a range, without a limit.
@@ -199,6 +222,9 @@ mod tests {
         assert_eq!(symptom("rate(a[5m]) > 14.4 * 0.001"), ("rate(a[5m])".to_owned(), Some(14.4 * 0.001), true));
         assert_eq!(symptom("(a > 5 and b > 3)"), ("a".to_owned(), Some(5.0), true));
         assert_eq!(symptom("10 > free"), ("free".to_owned(), Some(10.0), false));
+        assert_eq!(symptom("max without (w) ((a{w=\"1m\"} > 5 and ignoring (w) b > 3))"), ("a{w=\"1m\"}".to_owned(), Some(5.0), true));
+        assert_eq!(symptom("sum(a) > 5"), ("sum(a)".to_owned(), Some(5.0), true));
+        assert_eq!(symptom("sum(a)"), ("sum(a)".to_owned(), None, true));
         assert_eq!(symptom("a < b"), ("a".to_owned(), None, false));
     }
 

@@ -367,7 +367,7 @@ async fn slo_view(visitor: &Visitor, slo: &Slo, with_chart: bool) -> Option<ui::
         objective: slo.objective,
         window: format_duration(slo.window),
         attained: attained.or(status.budget_left.map(|left| 1.0 - (1.0 - left) * slo.budget())),
-        budget_left: status.budget_left.unwrap_or(1.0),
+        budget_left: status.budget_left,
         burns,
         runs_out_at: status.runs_out_in.map(|after| visitor.now + signed(after)),
         chart,
