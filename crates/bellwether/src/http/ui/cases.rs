@@ -14,7 +14,7 @@ use bellwether_ui::{Tone, path};
 use jiff::{SignedDuration, Timestamp};
 
 use super::charts;
-use super::frame::{Page, Posted, Visitor, pairs};
+use super::frame::{Page, Posted, Visitor, back_to, pairs, shown};
 use super::{oncall, runs, watch};
 use crate::http::auth::Scope;
 use crate::http::problem::Problem;
@@ -42,40 +42,70 @@ pub(super) async fn now(visitor: Visitor) -> Page {
         cases: cards,
         slos: watch::slo_views(&visitor, false).await,
         on_call: oncall::duties(&visitor),
-        causes: causes.iter().map(|cause| cause_view(&visitor, cause)).collect(),
-        quiet: quiet_day(&visitor).await,
+        causes: causes
+            .iter()
+            .map(|cause| cause_view(&visitor, cause))
+            .collect(),
+        quiet: quiet_day(&visitor),
         pools: watch::pool_counts(&visitor),
-        found: visitor.app.scrapes.found().into_iter().map(|one| format!("{} on {}", one.name, one.address)).collect(),
+        found: visitor
+            .app
+            .scrapes
+            .found()
+            .into_iter()
+            .map(|one| format!("{} on {}", one.name, one.address))
+            .collect(),
         hints: hints(&visitor),
     };
-    visitor.page(ui::render_now(&visitor.chrome("Now", ui::Nav::Now), &page))
+    Ok(shown(ui::render_now(
+        &visitor.chrome("Now", ui::Nav::Now),
+        &page,
+    )))
 }
 
 /// Open cases, those that page first, then the longest open; and the causes of all of them, each once.
 fn open_cases(visitor: &Visitor) -> (Vec<CaseView>, Vec<Cause>) {
     let mut open: Vec<CaseView> = visitor.app.core.view(|flow| {
-        let ids: Vec<CaseId> =
-            flow.pager.cases().into_iter().filter(|case| !case.is_resolved()).map(|case| case.id).collect();
-        ids.into_iter().filter_map(|id| flow.pager.case(id, visitor.now)).collect()
+        let ids: Vec<CaseId> = flow
+            .pager
+            .cases()
+            .into_iter()
+            .filter(|case| !case.is_resolved())
+            .map(|case| case.id)
+            .collect();
+        ids.into_iter()
+            .filter_map(|id| flow.pager.case(id, visitor.now))
+            .collect()
     });
     open.sort_by_key(|view| {
-        (view.case.status != CaseStatus::Open, std::cmp::Reverse(view.case.urgency), view.case.opened_at)
+        (
+            view.case.status != CaseStatus::Open,
+            std::cmp::Reverse(view.case.urgency),
+            view.case.opened_at,
+        )
     });
     let mut causes: Vec<Cause> = Vec::new();
     for cause in open.iter().flat_map(|view| &view.causes) {
-        if !causes.iter().any(|known| known.fingerprint == cause.fingerprint) {
+        if !causes
+            .iter()
+            .any(|known| known.fingerprint == cause.fingerprint)
+        {
             causes.push(cause.clone());
         }
     }
     (open, causes)
 }
 
-async fn quiet_day(visitor: &Visitor) -> ui::QuietDay {
+fn quiet_day(visitor: &Visitor) -> ui::QuietDay {
     let since = visitor.now - SignedDuration::from_hours(24);
     let (cases, pages, quiet_since, fixed) = visitor.app.core.view(|flow| {
         let all = flow.pager.cases();
         let recent: Vec<&&Case> = all.iter().filter(|case| case.opened_at >= since).collect();
-        let pages = all.iter().flat_map(|case| &case.pages).filter(|page| page.at >= since).count();
+        let pages = all
+            .iter()
+            .flat_map(|case| &case.pages)
+            .filter(|page| page.at >= since)
+            .count();
         let last = all.iter().filter_map(|case| case.resolved_at).max();
         let runs = flow.runs.recent(100, visitor.now);
         let fixed = recent
@@ -83,7 +113,9 @@ async fn quiet_day(visitor: &Visitor) -> ui::QuietDay {
             .filter(|case| {
                 case.is_resolved()
                     && runs.iter().any(|run| {
-                        run.case == Some(case.id) && run.changes && run.state == bellwether_act::RunState::Succeeded
+                        run.case == Some(case.id)
+                            && run.changes
+                            && run.state == bellwether_act::RunState::Succeeded
                     })
             })
             .count();
@@ -99,13 +131,18 @@ async fn quiet_day(visitor: &Visitor) -> ui::QuietDay {
             .groups
             .iter()
             .map(|group| {
-                let per_day = SignedDuration::from_hours(24).as_secs() as u64 / group.interval.as_secs().max(1);
+                let per_day = SignedDuration::from_hours(24).as_secs() as u64
+                    / group.interval.as_secs().max(1);
                 group.iterations.min(per_day) * group.rules.len() as u64
             })
             .sum(),
         samples: visitor.app.series.stats().samples_appended,
         quiet_since,
-        last_evaluation: status.groups.iter().filter_map(|group| group.last_evaluation).max(),
+        last_evaluation: status
+            .groups
+            .iter()
+            .filter_map(|group| group.last_evaluation)
+            .max(),
     }
 }
 
@@ -114,9 +151,15 @@ fn hints(visitor: &Visitor) -> Vec<(String, String)> {
     let config = visitor.app.config();
     let mut hints = Vec::new();
     if config.file.is_none() {
-        hints.push(("This host is watched with the default rules; see what is scraped".to_owned(), path::TARGETS.to_owned()));
+        hints.push((
+            "This host is watched with the default rules; see what is scraped".to_owned(),
+            path::TARGETS.to_owned(),
+        ));
         hints.push(("Look at any metric".to_owned(), path::EXPLORE.to_owned()));
-        hints.push(("See where pages go until other channels are configured".to_owned(), path::STATUS.to_owned()));
+        hints.push((
+            "See where pages go until other channels are configured".to_owned(),
+            path::STATUS.to_owned(),
+        ));
     }
     hints
 }
@@ -129,7 +172,9 @@ pub(super) async fn list(visitor: Visitor) -> Page {
     let search = visitor.param("q").to_lowercase();
     let views: Vec<CaseView> = visitor.app.core.view(|flow| {
         let ids: Vec<CaseId> = flow.pager.cases().into_iter().map(|case| case.id).collect();
-        ids.into_iter().filter_map(|id| flow.pager.case(id, visitor.now)).collect()
+        ids.into_iter()
+            .filter_map(|id| flow.pager.case(id, visitor.now))
+            .collect()
     });
     let n_open = views.iter().filter(|view| !view.case.is_resolved()).count();
     let n_resolved = views.len() - n_open;
@@ -142,16 +187,27 @@ pub(super) async fn list(visitor: Visitor) -> Page {
             ui::CasesFilter::Mine => {
                 !case.is_resolved()
                     && (case.acknowledged_by.as_ref() == Some(&visitor.identity.actor)
-                        || case.ladders.iter().any(|ladder| ladder.person == visitor.person()))
+                        || case
+                            .ladders
+                            .iter()
+                            .any(|ladder| ladder.person == visitor.person()))
             }
         };
-        let text = format!("{} {} {} {}", case.title, case.summary, case.code, case.labels).to_lowercase();
+        let text = format!(
+            "{} {} {} {}",
+            case.title, case.summary, case.code, case.labels
+        )
+        .to_lowercase();
         of_kind && search.split_whitespace().all(|word| text.contains(word))
     };
     let found: Vec<&CaseView> = views.iter().filter(wanted).collect();
     let more = found.len().saturating_sub(ROWS_MAX);
     let page = ui::CasesPage {
-        cases: found.into_iter().take(ROWS_MAX).map(|view| case_row(&visitor, view)).collect(),
+        cases: found
+            .into_iter()
+            .take(ROWS_MAX)
+            .map(|view| case_row(&visitor, view))
+            .collect(),
         filter,
         search: visitor.param("q").to_owned(),
         more: (more > 0).then(|| (more, format!("{}?show=all", path::CASES))),
@@ -159,7 +215,10 @@ pub(super) async fn list(visitor: Visitor) -> Page {
         n_resolved,
         may_open: visitor.may(Scope::Respond),
     };
-    visitor.page(ui::render_cases(&visitor.chrome("Cases", ui::Nav::Cases), &page))
+    Ok(shown(ui::render_cases(
+        &visitor.chrome("Cases", ui::Nav::Cases),
+        &page,
+    )))
 }
 
 fn urgency(case: &Case) -> ui::Urgency {
@@ -179,7 +238,10 @@ fn state(case: &Case) -> ui::CaseState {
 }
 
 fn owners(visitor: &Visitor, case: &Case) -> Vec<String> {
-    case.acknowledged_by.iter().map(|actor| visitor.name_of(actor)).collect()
+    case.acknowledged_by
+        .iter()
+        .map(|actor| visitor.name_of(actor))
+        .collect()
 }
 
 fn ended_by(visitor: &Visitor, case: &Case) -> String {
@@ -191,9 +253,14 @@ fn ended_by(visitor: &Visitor, case: &Case) -> String {
     }
     let run = visitor.app.core.view(|flow| {
         let runs = flow.runs.runs_of_case(case.id, visitor.now);
-        runs.into_iter().rev().find(|run| run.changes && run.state == bellwether_act::RunState::Succeeded)
+        runs.into_iter()
+            .rev()
+            .find(|run| run.changes && run.state == bellwether_act::RunState::Succeeded)
     });
-    run.map_or_else(|| "by itself".to_owned(), |run| format!("after runbook {}", run.runbook))
+    run.map_or_else(
+        || "by itself".to_owned(),
+        |run| format!("after runbook {}", run.runbook),
+    )
 }
 
 /// Who is being told, when nobody has it yet.
@@ -209,7 +276,11 @@ fn telling(visitor: &Visitor, view: &CaseView) -> String {
             told.push(name);
         }
     }
-    if told.is_empty() { "nobody has been told yet".to_owned() } else { format!("told {}", told.join(", ")) }
+    if told.is_empty() {
+        "nobody has been told yet".to_owned()
+    } else {
+        format!("told {}", told.join(", "))
+    }
 }
 
 fn case_row(visitor: &Visitor, view: &CaseView) -> ui::CaseRow {
@@ -224,7 +295,11 @@ fn case_row(visitor: &Visitor, view: &CaseView) -> ui::CaseRow {
         opened_at: case.opened_at,
         resolved_at: case.resolved_at,
         owners: owners(visitor, case),
-        telling: if case.is_resolved() { String::new() } else { telling(visitor, view) },
+        telling: if case.is_resolved() {
+            String::new()
+        } else {
+            telling(visitor, view)
+        },
         n_alerts: case.firing().count(),
         spark: None,
         reading: None,
@@ -234,38 +309,76 @@ fn case_row(visitor: &Visitor, view: &CaseView) -> ui::CaseRow {
 }
 
 async fn add_spark(visitor: &Visitor, case: &Case, row: &mut ui::CaseRow) {
-    let Some(chart) = symptom(visitor, case).await else { return };
-    let last = chart.lines.first().and_then(|line| line.points.last()).map(|(_, value)| *value);
+    let Some(chart) = symptom(visitor, case).await else {
+        return;
+    };
+    let last = chart
+        .lines
+        .first()
+        .and_then(|line| line.points.last())
+        .map(|(_, value)| *value);
     row.reading = last.map(|value| {
-        let limit = chart.threshold.as_ref().map(|limit| format!("limit {}", ui::format::value(limit.value, chart.unit)));
-        (ui::format::value(value, chart.unit), limit.unwrap_or_default())
+        let limit = chart
+            .threshold
+            .as_ref()
+            .map(|limit| format!("limit {}", ui::format::value(limit.value, chart.unit)));
+        (
+            ui::format::value(value, chart.unit),
+            limit.unwrap_or_default(),
+        )
     });
-    row.spark = Some(ui::Chart { id: format!("spark-{}", case.id), marks: Vec::new(), size: ui::ChartSize::Spark, ..chart });
+    row.spark = Some(ui::Chart {
+        id: format!("spark-{}", case.id),
+        marks: Vec::new(),
+        size: ui::ChartSize::Spark,
+        ..chart
+    });
 }
 
 /// The rule behind a case: its expression, and the labels of the alert it is about.
 fn rule_of(visitor: &Visitor, case: &Case) -> Option<(String, Labels)> {
-    let alert = case.firing().next().map(|(_, alert)| alert).or_else(|| case.alerts.values().next())?;
+    let alert = case
+        .firing()
+        .next()
+        .map(|(_, alert)| alert)
+        .or_else(|| case.alerts.values().next())?;
     let name = alert.labels.get("alertname");
     let status = visitor.app.judge.status();
-    let rule = status.groups.iter().flat_map(|group| &group.rules).find(|rule| rule.name == name)?;
+    let rule = status
+        .groups
+        .iter()
+        .flat_map(|group| &group.rules)
+        .find(|rule| rule.name == name)?;
     Some((rule.query.clone(), alert.labels.clone()))
 }
 
 /// The graph of a case's symptom, with what happened.
 async fn symptom(visitor: &Visitor, case: &Case) -> Option<ui::Chart> {
     let (query, labels) = rule_of(visitor, case)?;
-    let until = case.resolved_at.map_or(visitor.now, |end| (end + SignedDuration::from_mins(10)).min(visitor.now));
+    let until = case.resolved_at.map_or(visitor.now, |end| {
+        (end + SignedDuration::from_mins(10)).min(visitor.now)
+    });
     let range = charts::range_around(case.since.min(case.opened_at), until);
     let chart = charts::of_rule(&visitor.app, &query, Some(&labels), range).await?;
     let mut marks = vec![mark(case.opened_at, "case opened", Tone::Bad)];
     if let Some(page) = case.pages.first() {
-        marks.push(mark(page.at, &format!("paged {}", visitor.name_of(&page.person)), Tone::Bad));
+        marks.push(mark(
+            page.at,
+            &format!("paged {}", visitor.name_of(&page.person)),
+            Tone::Bad,
+        ));
     }
-    marks.extend(case.acknowledged_at.map(|at| mark(at, "acknowledged", Tone::Info)));
-    let runs = visitor.app.core.view(|flow| flow.runs.runs_of_case(case.id, visitor.now));
+    marks.extend(
+        case.acknowledged_at
+            .map(|at| mark(at, "acknowledged", Tone::Info)),
+    );
+    let runs = visitor
+        .app
+        .core
+        .view(|flow| flow.runs.runs_of_case(case.id, visitor.now));
     marks.extend(runs.iter().filter(|run| run.changes).filter_map(|run| {
-        run.began_at.map(|at| mark(at, &format!("ran {}", run.runbook), Tone::Warn))
+        run.began_at
+            .map(|at| mark(at, &format!("ran {}", run.runbook), Tone::Warn))
     }));
     marks.extend(case.resolved_at.map(|at| mark(at, "resolved", Tone::Good)));
     let spans = case.alerts.values().take(1).map(|alert| ui::Span {
@@ -284,7 +397,11 @@ async fn symptom(visitor: &Visitor, case: &Case) -> Option<ui::Chart> {
 }
 
 fn mark(at: Timestamp, label: &str, tone: Tone) -> ui::Mark {
-    ui::Mark { at, label: label.to_owned(), tone }
+    ui::Mark {
+        at,
+        label: label.to_owned(),
+        tone,
+    }
 }
 
 // === one case ===
@@ -309,30 +426,64 @@ pub(super) async fn show(visitor: Visitor, Path(case): Path<String>) -> Page {
         limit: Some(TIMELINE_MAX),
         ..EventFilter::default()
     };
-    let mut events = visitor.app.store.events(events).await.map_err(|error| visitor.fail(error))?;
+    let mut events = visitor
+        .app
+        .store
+        .events(events)
+        .await
+        .map_err(|error| visitor.fail(error))?;
     events.reverse();
-    let filter = DeliveryFilter { subject: Some(subject), limit: Some(DELIVERIES_MAX), ..DeliveryFilter::default() };
-    let deliveries = visitor.app.store.deliveries(filter).await.map_err(|error| visitor.fail(error))?;
-    let why = visitor.app.core.view(|flow| flow.pager.why(case.id, visitor.now));
+    let filter = DeliveryFilter {
+        subject: Some(subject),
+        limit: Some(DELIVERIES_MAX),
+        ..DeliveryFilter::default()
+    };
+    let deliveries = visitor
+        .app
+        .store
+        .deliveries(filter)
+        .await
+        .map_err(|error| visitor.fail(error))?;
+    let why = visitor
+        .app
+        .core
+        .view(|flow| flow.pager.why(case.id, visitor.now));
     let runbook = runbook_of(&visitor.app, case);
     let case_runs = runs::of_case(&visitor, case, runbook.as_deref()).await;
     let page = ui::CasePage {
         facts: facts(&visitor, &view),
         chart: symptom(&visitor, case).await,
-        expr: rule_of(&visitor, case).map(|(query, _)| query).unwrap_or_default(),
+        expr: rule_of(&visitor, case)
+            .map(|(query, _)| query)
+            .unwrap_or_default(),
         diagnosis: case_runs.diagnosis,
-        causes: view.causes.iter().map(|cause| cause_view(&visitor, cause)).collect(),
+        causes: view
+            .causes
+            .iter()
+            .map(|cause| cause_view(&visitor, cause))
+            .collect(),
         alerts: alerts(&visitor, case),
-        runbook: runbook.as_ref().map(|runbook| (runbook.id.clone(), runbook.title.clone())),
+        runbook: runbook
+            .as_ref()
+            .map(|runbook| (runbook.id.clone(), runbook.title.clone())),
         runbook_actions: case_runs.actions,
         runbook_note: case_runs.note,
         runs: case_runs.rows,
         runbook_blocks: case_runs.blocks,
-        timeline: events.iter().map(|event| event_view(&visitor, event)).collect(),
-        deliveries: deliveries.iter().map(|delivery| delivery_view(&visitor, delivery)).collect(),
+        timeline: events
+            .iter()
+            .map(|event| event_view(&visitor, event))
+            .collect(),
+        deliveries: deliveries
+            .iter()
+            .map(|delivery| delivery_view(&visitor, delivery))
+            .collect(),
         why: why.into_iter().map(why_view).collect(),
     };
-    visitor.page(ui::render_case(&visitor.chrome(&case.title, ui::Nav::Cases), &page))
+    Ok(shown(ui::render_case(
+        &visitor.chrome(&case.title, ui::Nav::Cases),
+        &page,
+    )))
 }
 
 fn facts(visitor: &Visitor, view: &CaseView) -> ui::CaseFacts {
@@ -340,7 +491,11 @@ fn facts(visitor: &Visitor, view: &CaseView) -> ui::CaseFacts {
     let open = !case.is_resolved();
     let may = visitor.may(Scope::Respond);
     let description = case.annotations.get("description");
-    let mut description = if description == case.summary { String::new() } else { description.to_owned() };
+    let mut description = if description == case.summary {
+        String::new()
+    } else {
+        description.to_owned()
+    };
     if let Some(why) = view.withheld.as_ref().filter(|_| open) {
         description = format!("No page goes out: {why}. {description}");
     }
@@ -357,9 +512,22 @@ fn facts(visitor: &Visitor, view: &CaseView) -> ui::CaseFacts {
         ended_by: ended_by(visitor, case),
         owners: owners(visitor, case),
         acked_at: case.acknowledged_at,
-        held_until: case.acknowledged_until.or(case.snoozed_until).filter(|_| open),
-        next: view.next.clone().filter(|_| open).map(|(at, text)| ui::NextStep { at, text }),
-        told: case.pages.iter().rev().take(4).map(|page| told(visitor, page)).collect(),
+        held_until: case
+            .acknowledged_until
+            .or(case.snoozed_until)
+            .filter(|_| open),
+        next: view
+            .next
+            .clone()
+            .filter(|_| open)
+            .map(|(at, text)| ui::NextStep { at, text }),
+        told: case
+            .pages
+            .iter()
+            .rev()
+            .take(4)
+            .map(|page| told(visitor, page))
+            .collect(),
         labels: pairs(&case.labels),
         may_ack: open && may && case.acknowledged_by.as_ref() != Some(&visitor.identity.actor),
         may_resolve: open && may,
@@ -400,7 +568,11 @@ pub(super) fn cause_view(visitor: &Visitor, cause: &Cause) -> ui::CauseView {
     let name = cause.labels.get("alertname");
     let summary = cause.annotations.get("summary");
     ui::CauseView {
-        title: if summary.is_empty() { name.to_owned() } else { summary.to_owned() },
+        title: if summary.is_empty() {
+            name.to_owned()
+        } else {
+            summary.to_owned()
+        },
         text: cause.annotations.get("description").to_owned(),
         since: Some(cause.starts_at),
         labels: pairs(&cause.labels),
@@ -413,8 +585,12 @@ fn alerts(visitor: &Visitor, case: &Case) -> Vec<ui::AlertView> {
     let status = visitor.app.judge.status();
     let unit = rule_of(visitor, case).map_or(ui::Unit::None, |(query, _)| charts::unit_of(&query));
     let value_of = |labels: &Labels| {
-        let found = status.alerts().find(|(_, _, alert)| alert.labels == *labels);
-        found.map(|(_, _, alert)| ui::format::value(alert.value, unit)).unwrap_or_default()
+        let found = status
+            .alerts()
+            .find(|(_, _, alert)| alert.labels == *labels);
+        found
+            .map(|(_, _, alert)| ui::format::value(alert.value, unit))
+            .unwrap_or_default()
     };
     let mut all: Vec<_> = case.alerts.values().collect();
     all.sort_by_key(|alert| (alert.ended_at.is_some(), alert.starts_at));
@@ -424,14 +600,23 @@ fn alerts(visitor: &Visitor, case: &Case) -> Vec<ui::AlertView> {
             let name = alert.labels.get("alertname");
             ui::AlertView {
                 name: name.to_owned(),
-                state: if alert.ended_at.is_some() { ui::AlertState::Resolved } else { ui::AlertState::Firing },
+                state: if alert.ended_at.is_some() {
+                    ui::AlertState::Resolved
+                } else {
+                    ui::AlertState::Firing
+                },
                 since: alert.starts_at,
                 ended: alert.ended_at,
-                value: if alert.ended_at.is_some() { String::new() } else { value_of(&alert.labels) },
+                value: if alert.ended_at.is_some() {
+                    String::new()
+                } else {
+                    value_of(&alert.labels)
+                },
                 summary: alert.annotations.get("summary").to_owned(),
                 labels: pairs(&alert.labels),
                 annotations: pairs(&alert.annotations),
-                href: watch::rule_path(visitor, name).unwrap_or_else(|| alert.generator_url.clone()),
+                href: watch::rule_path(visitor, name)
+                    .unwrap_or_else(|| alert.generator_url.clone()),
                 suppressed: String::new(),
             }
         })
@@ -442,9 +627,18 @@ fn event_tone(kind: &str) -> Tone {
     match kind {
         "case_opened" => Tone::Bad,
         "case_resolved" | "page_delivered" | "run_succeeded" | "step_succeeded" => Tone::Good,
-        "page_failed" | "step_failed" | "run_failed" | "step_unknown" | "verify_failed" | "escalation_exhausted" => Tone::Bad,
-        "acknowledged" | "case_acknowledged" | "page_sent" | "run_started" | "run_approved" => Tone::Info,
-        "page_withheld" | "ack_timeout" | "escalated" | "case_escalated" | "run_parked" => Tone::Warn,
+        "page_failed"
+        | "step_failed"
+        | "run_failed"
+        | "step_unknown"
+        | "verify_failed"
+        | "escalation_exhausted" => Tone::Bad,
+        "acknowledged" | "case_acknowledged" | "page_sent" | "run_started" | "run_approved" => {
+            Tone::Info
+        }
+        "page_withheld" | "ack_timeout" | "escalated" | "case_escalated" | "run_parked" => {
+            Tone::Warn
+        }
         _ => Tone::Quiet,
     }
 }
@@ -463,7 +657,9 @@ fn event_view(visitor: &Visitor, event: &Event) -> ui::EventView {
     let event = &event.new;
     // Engines write actors as they are stored; people read names.
     let text = if event.actor.starts_with("user:") {
-        event.text.replace(&event.actor, &visitor.name_of(&event.actor))
+        event
+            .text
+            .replace(&event.actor, &visitor.name_of(&event.actor))
     } else {
         event.text.clone()
     };
@@ -501,16 +697,28 @@ fn delivery_view(visitor: &Visitor, delivery: &Delivery) -> ui::DeliveryView {
 
 /// `route: goes to people` has its stage in front.
 fn why_view(line: String) -> ui::WhyView {
-    let split = line.split_once(": ").filter(|(stage, _)| stage.len() <= 40 && !stage.contains('{'));
+    let split = line
+        .split_once(": ")
+        .filter(|(stage, _)| stage.len() <= 40 && !stage.contains('{'));
     let (stage, text) = split.map_or(("", line.as_str()), |(stage, text)| (stage, text));
-    ui::WhyView { stage: stage.to_owned(), text: text.to_owned(), href: String::new() }
+    ui::WhyView {
+        stage: stage.to_owned(),
+        text: text.to_owned(),
+        href: String::new(),
+    }
 }
 
 // === what people do ===
 
 /// Gives an event to the pager; a refusal is a page with its reason.
 pub(super) async fn send(posted: &Posted, event: PagerEvent) -> Result<Vec<Reason>, Response> {
-    let reply = posted.visitor.app.core.send(Input::Page(event)).await.map_err(|error| posted.visitor.fail(error))?;
+    let reply = posted
+        .visitor
+        .app
+        .core
+        .send(Input::Page(event))
+        .await
+        .map_err(|error| posted.visitor.fail(error))?;
     let reasons: Vec<Reason> = reply
         .why
         .into_iter()
@@ -534,19 +742,42 @@ pub(super) async fn act(Path((case, action)): Path<(String, String)>, posted: Po
     let view = find(&posted.visitor, &case)?;
     let (case, actor) = (view.case.id, posted.visitor.identity.actor.clone());
     let event = match action.as_str() {
-        "ack" => PagerEvent::Acknowledge { case, actor, as_of: None },
-        "resolve" => PagerEvent::Resolve { case, actor, text: posted.text("text", 4_000) },
+        "ack" => PagerEvent::Acknowledge {
+            case,
+            actor,
+            as_of: None,
+        },
+        "resolve" => PagerEvent::Resolve {
+            case,
+            actor,
+            text: posted.text("text", 4_000),
+        },
         "snooze" => {
             let length = bellwether_model::duration::parse_duration(posted.field("for"));
-            let length = length.ok().filter(|length| (1..=30 * 86_400).contains(&length.as_secs()));
+            let length = length
+                .ok()
+                .filter(|length| (1..=30 * 86_400).contains(&length.as_secs()));
             let Some(length) = length else {
-                return Err(posted.visitor.fail(Problem::bad("a snooze lasts between a second and 30 days")));
+                return Err(posted
+                    .visitor
+                    .fail(Problem::bad("a snooze lasts between a second and 30 days")));
             };
-            PagerEvent::Snooze { case, actor, until: posted.visitor.now + length }
+            PagerEvent::Snooze {
+                case,
+                actor,
+                until: posted.visitor.now + length,
+            }
         }
         "escalate" => {
-            let as_of_step = posted.field("as_of").parse().unwrap_or(view.case.escalation.steps_fired);
-            PagerEvent::EscalateNow { case, actor, as_of_step }
+            let as_of_step = posted
+                .field("as_of")
+                .parse()
+                .unwrap_or(view.case.escalation.steps_fired);
+            PagerEvent::EscalateNow {
+                case,
+                actor,
+                as_of_step,
+            }
         }
         "comment" => {
             let text = posted.text("text", 4_000);
@@ -558,7 +789,7 @@ pub(super) async fn act(Path((case, action)): Path<(String, String)>, posted: Po
         _ => return Err(posted.visitor.missing("action")),
     };
     send(&posted, event).await?;
-    posted.done(&path::case(&case.to_string()), &action)
+    Ok(back_to(&path::case(&case.to_string()), &action))
 }
 
 /// A case that people saw first.
@@ -566,12 +797,18 @@ pub(super) async fn open(posted: Posted) -> Page {
     posted.need(Scope::Respond)?;
     let title = posted.text("title", 200);
     if title.is_empty() {
-        return Err(posted.visitor.fail(Problem::bad("say in a few words what hurts")));
+        return Err(posted
+            .visitor
+            .fail(Problem::bad("say in a few words what hurts")));
     }
     let event = PagerEvent::OpenCase(NewCase {
         title,
         summary: posted.text("text", 4_000),
-        urgency: if posted.field("urgency") == "page" { Urgency::High } else { Urgency::Low },
+        urgency: if posted.field("urgency") == "page" {
+            Urgency::High
+        } else {
+            Urgency::Low
+        },
         policy: None,
         actor: posted.visitor.identity.actor.clone(),
         labels: Labels::empty(),
@@ -583,7 +820,9 @@ pub(super) async fn open(posted: Posted) -> Page {
         _ => None,
     });
     match opened {
-        Some(case) => posted.done(&path::case(&case), "open"),
-        None => Err(posted.visitor.fail(Problem::conflict("the case was not opened"))),
+        Some(case) => Ok(back_to(&path::case(&case), "open")),
+        None => Err(posted
+            .visitor
+            .fail(Problem::conflict("the case was not opened"))),
     }
 }

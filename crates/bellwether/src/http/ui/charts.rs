@@ -33,14 +33,27 @@ impl Symptom {
             Expr::Paren(paren) => Self::of(&paren.expr),
             Expr::Binary(binary) => match binary.op {
                 BinaryOp::And | BinaryOp::Unless | BinaryOp::Or => Self::of(&binary.lhs),
-                BinaryOp::Greater | BinaryOp::GreaterEqual | BinaryOp::Less | BinaryOp::LessEqual => {
+                BinaryOp::Greater
+                | BinaryOp::GreaterEqual
+                | BinaryOp::Less
+                | BinaryOp::LessEqual => {
                     let above = matches!(binary.op, BinaryOp::Greater | BinaryOp::GreaterEqual);
                     match (number(&binary.lhs), number(&binary.rhs)) {
-                        (_, Some(limit)) => Self { expr: binary.lhs.clone(), limit: Some(limit), bad_above: above },
-                        (Some(limit), None) => {
-                            Self { expr: binary.rhs.clone(), limit: Some(limit), bad_above: !above }
-                        }
-                        (None, None) => Self { expr: binary.lhs.clone(), limit: None, bad_above: above },
+                        (_, Some(limit)) => Self {
+                            expr: binary.lhs.clone(),
+                            limit: Some(limit),
+                            bad_above: above,
+                        },
+                        (Some(limit), None) => Self {
+                            expr: binary.rhs.clone(),
+                            limit: Some(limit),
+                            bad_above: !above,
+                        },
+                        (None, None) => Self {
+                            expr: binary.lhs.clone(),
+                            limit: None,
+                            bad_above: above,
+                        },
                     }
                 }
                 _ => Self::whole(expr),
@@ -48,14 +61,22 @@ impl Symptom {
             // `max without (window) (a > 5 and ...)`: what is compared is inside.
             Expr::Aggregate(aggregate) => {
                 let inner = Self::of(&aggregate.expr);
-                if inner.limit.is_some() { inner } else { Self::whole(expr) }
+                if inner.limit.is_some() {
+                    inner
+                } else {
+                    Self::whole(expr)
+                }
             }
             _ => Self::whole(expr),
         }
     }
 
     fn whole(expr: &Expr) -> Self {
-        Self { expr: expr.clone(), limit: None, bad_above: true }
+        Self {
+            expr: expr.clone(),
+            limit: None,
+            bad_above: true,
+        }
     }
 }
 
@@ -64,7 +85,9 @@ fn number(expr: &Expr) -> Option<f64> {
     match expr {
         Expr::Number(literal) => Some(literal.value),
         Expr::Paren(paren) => number(&paren.expr),
-        Expr::Unary(unary) => number(&unary.expr).map(|value| if unary.negative { -value } else { value }),
+        Expr::Unary(unary) => {
+            number(&unary.expr).map(|value| if unary.negative { -value } else { value })
+        }
         Expr::Binary(binary) => {
             let (a, b) = (number(&binary.lhs)?, number(&binary.rhs)?);
             match binary.op {
@@ -86,14 +109,21 @@ pub(super) fn unit_of(expr: &str) -> Unit {
     if expr.contains("burn_rate") {
         // Times the rate that would just use the budget up.
         Unit::None
-    } else if expr.contains("ratio") || expr.contains("_waiting_seconds") || expr.contains("pressure") {
+    } else if expr.contains("ratio")
+        || expr.contains("_waiting_seconds")
+        || expr.contains("pressure")
+    {
         Unit::Ratio
     } else if expr.contains("quantile(") && expr.contains("_seconds") {
         Unit::Seconds
     } else if expr.contains(" / ") {
         Unit::None
     } else if expr.contains("_bytes") {
-        if rate { Unit::BytesPerSecond } else { Unit::Bytes }
+        if rate {
+            Unit::BytesPerSecond
+        } else {
+            Unit::Bytes
+        }
     } else if expr.contains("_seconds") && !rate {
         Unit::Seconds
     } else {
@@ -103,9 +133,14 @@ pub(super) fn unit_of(expr: &str) -> Unit {
 
 /// A step that gives about [`POINTS`] points, a round number of seconds.
 pub(super) fn step_for(from: Timestamp, to: Timestamp) -> i64 {
-    const ROUND: [i64; 16] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200];
+    const ROUND: [i64; 16] = [
+        1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200,
+    ];
     let rough = to.duration_since(from).as_secs() / POINTS;
-    ROUND.into_iter().find(|step| *step >= rough).unwrap_or(86_400)
+    ROUND
+        .into_iter()
+        .find(|step| *step >= rough)
+        .unwrap_or(86_400)
 }
 
 fn timestamp(ms: i64) -> Timestamp {
@@ -120,7 +155,11 @@ pub(super) fn lines(result: &QueryResult) -> Vec<Line> {
             .take(LINES_MAX + 1)
             .map(|one| Line {
                 name: one.labels.to_string(),
-                points: one.floats.iter().map(|(ms, value)| (timestamp(*ms), *value)).collect(),
+                points: one
+                    .floats
+                    .iter()
+                    .map(|(ms, value)| (timestamp(*ms), *value))
+                    .collect(),
             })
             .collect(),
         _ => Vec::new(),
@@ -150,17 +189,34 @@ pub(super) async fn of_rule(
     // Whole steps, so that the same moments are asked for again and the line does not jitter.
     let end = to.as_millisecond();
     let start = from.as_millisecond() / step * step;
-    let times = Times { start, end, step: Some(step) };
+    let times = Times {
+        start,
+        end,
+        step: Some(step),
+    };
     let result = app.queries.run(symptom.expr, times, TIMEOUT).await.ok()?;
-    let QueryValue::Matrix(series) = &result.value else { return None };
-    let own: Vec<_> = series.iter().filter(|one| alert.is_none_or(|alert| agrees(&one.labels, alert))).collect();
-    let chosen = if own.is_empty() { series.iter().collect() } else { own };
+    let QueryValue::Matrix(series) = &result.value else {
+        return None;
+    };
+    let own: Vec<_> = series
+        .iter()
+        .filter(|one| alert.is_none_or(|alert| agrees(&one.labels, alert)))
+        .collect();
+    let chosen = if own.is_empty() {
+        series.iter().collect()
+    } else {
+        own
+    };
     let lines: Vec<Line> = chosen
         .into_iter()
         .take(LINES_MAX + 1)
         .map(|one| Line {
             name: one.labels.to_string(),
-            points: one.floats.iter().map(|(ms, value)| (timestamp(*ms), *value)).collect(),
+            points: one
+                .floats
+                .iter()
+                .map(|(ms, value)| (timestamp(*ms), *value))
+                .collect(),
         })
         .collect();
     if lines.iter().all(|line| line.points.is_empty()) {
@@ -171,9 +227,14 @@ pub(super) async fn of_rule(
         unit,
         from: begin(from, to, &lines),
         to,
-        from_zero: lines.iter().all(|line| line.points.iter().all(|(_, value)| *value >= 0.0)),
+        from_zero: lines
+            .iter()
+            .all(|line| line.points.iter().all(|(_, value)| *value >= 0.0)),
         lines,
-        threshold: symptom.limit.map(|value| Threshold { value, bad_above: symptom.bad_above }),
+        threshold: symptom.limit.map(|value| Threshold {
+            value,
+            bad_above: symptom.bad_above,
+        }),
         size: ChartSize::Tall,
         ..Chart::default()
     })
@@ -181,7 +242,12 @@ pub(super) async fn of_rule(
 
 /// Where a graph begins: later than asked for when there was nothing to see for a good part of it.
 fn begin(from: Timestamp, to: Timestamp, lines: &[Line]) -> Timestamp {
-    let first = lines.iter().filter_map(|line| line.points.first()).map(|(at, _)| *at).min().unwrap_or(from);
+    let first = lines
+        .iter()
+        .filter_map(|line| line.points.first())
+        .map(|(at, _)| *at)
+        .min()
+        .unwrap_or(from);
     let (empty, whole) = (first.duration_since(from), to.duration_since(from));
     if empty < whole / 4 {
         return from;
@@ -191,9 +257,17 @@ fn begin(from: Timestamp, to: Timestamp, lines: &[Line]) -> Timestamp {
 }
 
 /// A graph of an expression over a range, without a limit.
-pub(super) async fn of_expr(app: &App, query: &str, (from, to): (Timestamp, Timestamp)) -> Option<Chart> {
+pub(super) async fn of_expr(
+    app: &App,
+    query: &str,
+    (from, to): (Timestamp, Timestamp),
+) -> Option<Chart> {
     let chart = of_rule(app, query, None, (from, to)).await?;
-    Some(Chart { threshold: None, size: ChartSize::Normal, ..chart })
+    Some(Chart {
+        threshold: None,
+        size: ChartSize::Normal,
+        ..chart
+    })
 }
 
 /// The hour before something, or longer when it has gone on for long.
@@ -219,11 +293,23 @@ mod tests {
     #[test]
     fn the_first_comparison_gives_the_limit() {
         assert_eq!(symptom("up == 0"), ("up == 0".to_owned(), None, true));
-        assert_eq!(symptom("rate(a[5m]) > 14.4 * 0.001"), ("rate(a[5m])".to_owned(), Some(14.4 * 0.001), true));
-        assert_eq!(symptom("(a > 5 and b > 3)"), ("a".to_owned(), Some(5.0), true));
+        assert_eq!(
+            symptom("rate(a[5m]) > 14.4 * 0.001"),
+            ("rate(a[5m])".to_owned(), Some(14.4 * 0.001), true)
+        );
+        assert_eq!(
+            symptom("(a > 5 and b > 3)"),
+            ("a".to_owned(), Some(5.0), true)
+        );
         assert_eq!(symptom("10 > free"), ("free".to_owned(), Some(10.0), false));
-        assert_eq!(symptom("max without (w) ((a{w=\"1m\"} > 5 and ignoring (w) b > 3))"), ("a{w=\"1m\"}".to_owned(), Some(5.0), true));
-        assert_eq!(symptom("sum(a) > 5"), ("sum(a)".to_owned(), Some(5.0), true));
+        assert_eq!(
+            symptom("max without (w) ((a{w=\"1m\"} > 5 and ignoring (w) b > 3))"),
+            ("a{w=\"1m\"}".to_owned(), Some(5.0), true)
+        );
+        assert_eq!(
+            symptom("sum(a) > 5"),
+            ("sum(a)".to_owned(), Some(5.0), true)
+        );
         assert_eq!(symptom("sum(a)"), ("sum(a)".to_owned(), None, true));
         assert_eq!(symptom("a < b"), ("a".to_owned(), None, false));
     }

@@ -11,7 +11,7 @@ use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp};
 
 use super::charts;
-use super::frame::{Page, Visitor, pairs};
+use super::frame::{Page, Visitor, pairs, shown};
 use crate::queries::Times;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,7 +31,10 @@ pub(super) async fn show(visitor: Visitor) -> Page {
         ask(&visitor, &expr, &mut page).await;
     }
     page.expr = expr;
-    visitor.page(ui::render_explore(&visitor.chrome("Explore", ui::Nav::Explore), &page))
+    Ok(shown(ui::render_explore(
+        &visitor.chrome("Explore", ui::Nav::Explore),
+        &page,
+    )))
 }
 
 fn range(visitor: &Visitor) -> ui::ExploreRange {
@@ -39,8 +42,14 @@ fn range(visitor: &Visitor) -> ui::ExploreRange {
     let good = parse_duration(length).is_ok_and(|length| !length.is_zero());
     let end: Option<DateTime> = visitor.param("end").parse().ok();
     ui::ExploreRange {
-        length: if good { length.to_owned() } else { "1h".to_owned() },
-        end: end.and_then(|end| end.to_zoned(visitor.zone()).ok()).map(|zoned| zoned.timestamp()),
+        length: if good {
+            length.to_owned()
+        } else {
+            "1h".to_owned()
+        },
+        end: end
+            .and_then(|end| end.to_zoned(visitor.zone()).ok())
+            .map(|zoned| zoned.timestamp()),
         step: visitor.param("step").trim().to_owned(),
         step_used: String::new(),
     }
@@ -52,7 +61,10 @@ fn examples() -> Vec<(String, String)> {
         ("Samples per target", "topk(10, scrape_samples_scraped)"),
         ("How long scrapes take", "scrape_duration_seconds"),
         ("Alerts that fire or wait", "ALERTS"),
-        ("Metrics with the most series", "topk(10, count by (__name__) ({__name__!=\"\"}))"),
+        (
+            "Metrics with the most series",
+            "topk(10, count by (__name__) ({__name__!=\"\"}))",
+        ),
     ]
     .into_iter()
     .map(|(what, expr)| (what.to_owned(), expr.to_owned()))
@@ -69,7 +81,7 @@ async fn ask(visitor: &Visitor, text: &str, page: &mut ui::ExplorePage) {
     };
     page.formatted = pretty(&expr);
     let to = page.range.end.unwrap_or(visitor.now);
-    let length = parse_duration(&page.range.length).unwrap_or(Duration::from_secs(3600));
+    let length = parse_duration(&page.range.length).unwrap_or(Duration::from_hours(1));
     let from = to - SignedDuration::try_from(length).unwrap_or(SignedDuration::from_hours(1));
     let step = match parse_step(&page.range.step) {
         Ok(step) => step.unwrap_or_else(|| charts::step_for(from, to) * 1000),
@@ -79,14 +91,21 @@ async fn ask(visitor: &Visitor, text: &str, page: &mut ui::ExplorePage) {
         }
     };
     if length.as_millis() as i64 / step > POINTS_MAX {
-        page.error = Some((format!("more than {POINTS_MAX} points per series: take a longer step"), None));
+        page.error = Some((
+            format!("more than {POINTS_MAX} points per series: take a longer step"),
+            None,
+        ));
         return;
     }
     page.range.step_used = ui::format::span(SignedDuration::from_millis(step)).replace(' ', "");
     let times = if page.table {
         Times::at(to.as_millisecond())
     } else {
-        Times { start: from.as_millisecond() / step * step, end: to.as_millisecond(), step: Some(step) }
+        Times {
+            start: from.as_millisecond() / step * step,
+            end: to.as_millisecond(),
+            step: Some(step),
+        }
     };
     let begun = visitor.app.clock.monotonic();
     match visitor.app.queries.run(expr, times, TIMEOUT).await {
@@ -103,8 +122,16 @@ fn parse_step(text: &str) -> Result<Option<i64>, String> {
     if text.is_empty() {
         return Ok(None);
     }
-    let seconds = text.parse::<f64>().ok().filter(|seconds| seconds.is_finite()).map(|seconds| (seconds * 1e3) as i64);
-    let parsed = seconds.or_else(|| parse_duration(text).ok().map(|length| length.as_millis() as i64));
+    let seconds = text
+        .parse::<f64>()
+        .ok()
+        .filter(|seconds| seconds.is_finite())
+        .map(|seconds| (seconds * 1e3) as i64);
+    let parsed = seconds.or_else(|| {
+        parse_duration(text)
+            .ok()
+            .map(|length| length.as_millis() as i64)
+    });
     match parsed {
         Some(step) if step > 0 => Ok(Some(step)),
         _ => Err(format!("the step {text:?} is not a duration such as 15s")),
@@ -118,8 +145,19 @@ fn describe(error: &QueryError) -> String {
     }
 }
 
-fn fill(page: &mut ui::ExplorePage, result: &QueryResult, (from, to): (Timestamp, Timestamp), text: &str, took: Duration) {
-    page.warnings = result.warnings.iter().chain(&result.infos).map(ToString::to_string).collect();
+fn fill(
+    page: &mut ui::ExplorePage,
+    result: &QueryResult,
+    (from, to): (Timestamp, Timestamp),
+    text: &str,
+    took: Duration,
+) {
+    page.warnings = result
+        .warnings
+        .iter()
+        .chain(&result.infos)
+        .map(ToString::to_string)
+        .collect();
     let took = SignedDuration::try_from(took).unwrap_or_default();
     let rows = rows(result);
     page.cost = format!(
@@ -148,7 +186,10 @@ fn fill(page: &mut ui::ExplorePage, result: &QueryResult, (from, to): (Timestamp
 fn row(labels: &Labels, value: String) -> ui::ResultRow {
     ui::ResultRow {
         name: labels.metric_name().to_owned(),
-        labels: pairs(labels).into_iter().filter(|(name, _)| name != "__name__").collect(),
+        labels: pairs(labels)
+            .into_iter()
+            .filter(|(name, _)| name != "__name__")
+            .collect(),
         value,
     }
 }
@@ -164,7 +205,9 @@ fn rows(result: &QueryResult) -> Vec<ui::ResultRow> {
             .map(|sample| {
                 let value = match &sample.value {
                     Value::Float(value) => value.to_string(),
-                    Value::Histogram(histogram) => format!("histogram, {} observations", histogram.count),
+                    Value::Histogram(histogram) => {
+                        format!("histogram, {} observations", histogram.count)
+                    }
                 };
                 row(&sample.labels, value)
             })
@@ -174,7 +217,9 @@ fn rows(result: &QueryResult) -> Vec<ui::ResultRow> {
             .map(|one| {
                 let value = match (one.floats.last(), one.histograms.last()) {
                     (Some((_, value)), _) => value.to_string(),
-                    (None, Some((_, histogram))) => format!("histogram, {} observations", histogram.count),
+                    (None, Some((_, histogram))) => {
+                        format!("histogram, {} observations", histogram.count)
+                    }
                     (None, None) => String::new(),
                 };
                 row(&one.labels, value)

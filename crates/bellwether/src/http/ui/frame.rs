@@ -1,8 +1,8 @@
 //! Who looks at a page, how they want it, and what is around it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use axum::Form;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
@@ -54,9 +54,14 @@ impl FromRequestParts<Arc<App>> for Visitor {
         let Some(Caller(identity)) = caller.filter(|caller| caller.0.may(Scope::Read)) else {
             let here = parts.uri.path_and_query().map_or("/", |path| path.as_str());
             let next = if parts.method.is_safe() { here } else { "/" };
-            return Err(Redirect::to(&format!("{}?next={}", path::LOGIN, path::encode(next))).into_response());
+            return Err(
+                Redirect::to(&format!("{}?next={}", path::LOGIN, path::encode(next)))
+                    .into_response(),
+            );
         };
-        let query = axum::extract::Query::try_from_uri(&parts.uri).map(|query| query.0).unwrap_or_default();
+        let query = axum::extract::Query::try_from_uri(&parts.uri)
+            .map(|query| query.0)
+            .unwrap_or_default();
         Ok(Self {
             app: Arc::clone(app),
             identity: identity.clone(),
@@ -83,7 +88,12 @@ impl Visitor {
     pub(super) fn name_of(&self, actor: &str) -> String {
         let id = actor.split_once(':').map_or(actor, |(_, id)| id);
         let config = self.app.config();
-        config.page.oncall.people.get(id).map_or_else(|| id.to_owned(), |person| person.name.clone())
+        config
+            .page
+            .oncall
+            .people
+            .get(id)
+            .map_or_else(|| id.to_owned(), |person| person.name.clone())
     }
 
     /// Identity of the person signed in, as the on-call section names people.
@@ -97,8 +107,14 @@ impl Visitor {
     /// Their zone, else the server's.
     pub(super) fn zone(&self) -> TimeZone {
         let config = self.app.config();
-        let own = config.page.oncall.people.get(self.person()).filter(|person| person.id != DEFAULT_PERSON);
-        own.and_then(|person| TimeZone::get(&person.time_zone).ok()).unwrap_or_else(TimeZone::system)
+        let own = config
+            .page
+            .oncall
+            .people
+            .get(self.person())
+            .filter(|person| person.id != DEFAULT_PERSON);
+        own.and_then(|person| TimeZone::get(&person.time_zone).ok())
+            .unwrap_or_else(TimeZone::system)
     }
 
     /// The frame of a page.
@@ -121,10 +137,17 @@ impl Visitor {
     fn counts(&self) -> Counts {
         let actor = &self.identity.actor;
         let (cases, mine) = self.app.core.view(|flow| {
-            let open = flow.pager.cases().into_iter().filter(|case| !case.is_resolved());
+            let open = flow
+                .pager
+                .cases()
+                .into_iter()
+                .filter(|case| !case.is_resolved());
             open.fold((0, 0), |(all, mine), case| {
                 let is_mine = case.acknowledged_by.as_ref() == Some(actor)
-                    || case.ladders.iter().any(|ladder| ladder.person == self.person());
+                    || case
+                        .ladders
+                        .iter()
+                        .any(|ladder| ladder.person == self.person());
                 (all + 1, mine + usize::from(is_mine))
             })
         });
@@ -134,8 +157,14 @@ impl Visitor {
         Counts {
             cases,
             mine,
-            targets_down: targets.active.iter().filter(|target| target.health == Health::Down).count(),
-            rules_firing: rules.filter(|rule| rule.state == AlertState::Firing).count(),
+            targets_down: targets
+                .active
+                .iter()
+                .filter(|target| target.health == Health::Down)
+                .count(),
+            rules_firing: rules
+                .filter(|rule| rule.state == AlertState::Firing)
+                .count(),
         }
     }
 
@@ -158,29 +187,30 @@ impl Visitor {
             "override-end" => "The override has ended.",
             _ => return Vec::new(),
         };
-        vec![Notice { tone: Tone::Good, text: text.to_owned() }]
+        vec![Notice {
+            tone: Tone::Good,
+            text: text.to_owned(),
+        }]
     }
 
     /// What is wrong with this server itself.
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.app.core.health().waiting_for_store.load(Ordering::Relaxed) {
-            warnings.push("State cannot be written at the moment: decisions wait for it.".to_owned());
+        if self
+            .app
+            .core
+            .health()
+            .waiting_for_store
+            .load(Ordering::Relaxed)
+        {
+            warnings
+                .push("State cannot be written at the moment: decisions wait for it.".to_owned());
         }
         if !self.app.reload_ok() {
-            warnings.push("The last reload failed: the configuration before it is in use.".to_owned());
+            warnings
+                .push("The last reload failed: the configuration before it is in use.".to_owned());
         }
         warnings
-    }
-
-    /// Answers with a page.
-    pub(super) fn page(&self, html: String) -> Page {
-        Ok(self.html(StatusCode::OK, html))
-    }
-
-    fn html(&self, status: StatusCode, html: String) -> Response {
-        let headers = [(CACHE_CONTROL, "no-store"), (VARY, "x-fragment, cookie")];
-        (status, headers, Html(html)).into_response()
     }
 
     /// Says why there is no page.
@@ -188,7 +218,12 @@ impl Visitor {
         let problem: Problem = problem.into();
         let mut links = vec![("Back to Now".to_owned(), path::NOW.to_owned())];
         let signed_in = self.identity.actor != "anonymous";
-        if !signed_in && matches!(problem.status, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED) {
+        if !signed_in
+            && matches!(
+                problem.status,
+                StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED
+            )
+        {
             links.insert(0, ("Sign in".to_owned(), path::LOGIN.to_owned()));
         }
         let title = match problem.status {
@@ -206,7 +241,7 @@ impl Visitor {
             request_id: String::new(),
         };
         let html = bellwether_ui::render_error(&self.chrome(title, Nav::Other), &page);
-        self.html(problem.status, html)
+        answer(problem.status, html)
     }
 
     /// There is no such thing.
@@ -218,7 +253,10 @@ impl Visitor {
 /// The detail as a sentence, then the hint.
 fn sentence(detail: &str, hint: Option<&str>) -> String {
     let mut letters = detail.chars();
-    let mut text: String = letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default();
+    let mut text: String = letters
+        .next()
+        .map(|first| first.to_uppercase().chain(letters).collect())
+        .unwrap_or_default();
     if !text.ends_with(['.', '!', '?']) {
         text.push('.');
     }
@@ -237,13 +275,16 @@ impl FromRequest<Arc<App>> for Posted {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let visitor = Visitor::from_request_parts(&mut parts, app).await?;
-        let form = Form::<BTreeMap<String, String>>::from_request(Request::from_parts(parts, body), app).await;
+        let form =
+            Form::<BTreeMap<String, String>>::from_request(Request::from_parts(parts, body), app)
+                .await;
         let Form(fields) = form.map_err(|error| visitor.fail(Problem::bad(error.to_string())))?;
         if let Some(csrf) = &visitor.identity.csrf
             && fields.get("csrf") != Some(csrf)
         {
             let text = "the form is not from our own page, or too old";
-            let problem = Problem::new(StatusCode::FORBIDDEN, "csrf", text).with_hint("reload the page and try again");
+            let problem = Problem::new(StatusCode::FORBIDDEN, "csrf", text)
+                .with_hint("reload the page and try again");
             return Err(visitor.fail(problem));
         }
         Ok(Self { visitor, fields })
@@ -268,24 +309,43 @@ impl Posted {
         }
         let anonymous = self.visitor.identity.actor == "anonymous";
         let (status, text) = if anonymous {
-            (StatusCode::UNAUTHORIZED, "sign in first: only reading needs no name here")
+            (
+                StatusCode::UNAUTHORIZED,
+                "sign in first: only reading needs no name here",
+            )
         } else {
-            (StatusCode::FORBIDDEN, "your account lacks the right to do this")
+            (
+                StatusCode::FORBIDDEN,
+                "your account lacks the right to do this",
+            )
         };
         Err(self.visitor.fail(Problem::new(status, "forbidden", text)))
-    }
-
-    /// Back to a page that says what was done.
-    pub(super) fn done(&self, path: &str, word: &str) -> Page {
-        Ok(Redirect::to(&format!("{path}?done={word}")).into_response())
     }
 }
 
 // === small helpers ===
 
+/// Answers with a page.
+pub(super) fn shown(html: String) -> Response {
+    answer(StatusCode::OK, html)
+}
+
+fn answer(status: StatusCode, html: String) -> Response {
+    let headers = [(CACHE_CONTROL, "no-store"), (VARY, "x-fragment, cookie")];
+    (status, headers, Html(html)).into_response()
+}
+
+/// Back to a page that says what was done.
+pub(super) fn back_to(path: &str, word: &str) -> Response {
+    Redirect::to(&format!("{path}?done={word}")).into_response()
+}
+
 /// Labels as the pages take them.
 pub(super) fn pairs(labels: &Labels) -> Vec<(String, String)> {
-    labels.iter().map(|label| (label.name.to_string(), label.value.to_string())).collect()
+    labels
+        .iter()
+        .map(|label| (label.name.to_string(), label.value.to_string()))
+        .collect()
 }
 
 /// Stores the choice of colours.
@@ -295,9 +355,14 @@ pub(super) async fn theme(State(_): State<Arc<App>>, request: Request) -> Respon
         .get("referer")
         .and_then(|value| value.to_str().ok())
         .and_then(|url| url.splitn(4, '/').nth(3))
-        .map_or_else(|| path::NOW.to_owned(), |rest| format!("/{}", rest.trim_start_matches('/')));
+        .map_or_else(
+            || path::NOW.to_owned(),
+            |rest| format!("/{}", rest.trim_start_matches('/')),
+        );
     let form = Form::<BTreeMap<String, String>>::from_request(request, &()).await;
-    let wanted = form.map(|Form(fields)| fields.get("theme").cloned().unwrap_or_default()).unwrap_or_default();
+    let wanted = form
+        .map(|Form(fields)| fields.get("theme").cloned().unwrap_or_default())
+        .unwrap_or_default();
     // Only our own words go into the header.
     let theme = Theme::from_cookie(&wanted).as_str();
     let mut response = Redirect::to(&back).into_response();
@@ -315,12 +380,23 @@ pub(super) async fn missing(visitor: Visitor) -> Response {
 
 /// A frame for people who are not signed in.
 pub(super) fn bare(app: &App, title: &str) -> Chrome {
-    let needs_setup = app.auth.lock().unwrap_or_else(PoisonError::into_inner).needs_setup();
+    let needs_setup = app
+        .auth
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .needs_setup();
     let notices = if needs_setup {
         let text = "Nobody has an account yet. Open the one-time link that the server printed when it started.";
-        vec![Notice { tone: Tone::Info, text: text.to_owned() }]
+        vec![Notice {
+            tone: Tone::Info,
+            text: text.to_owned(),
+        }]
     } else {
         Vec::new()
     };
-    Chrome { notices, zone: TimeZone::system(), ..Chrome::new(title, Nav::Other, app.clock.now()) }
+    Chrome {
+        notices,
+        zone: TimeZone::system(),
+        ..Chrome::new(title, Nav::Other, app.clock.now())
+    }
 }

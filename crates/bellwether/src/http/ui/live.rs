@@ -25,9 +25,13 @@ pub(super) async fn stream(visitor: Visitor) -> Response {
             // Some news was missed: everything may be stale.
             Err(_) => Some(json!({"topics": ["all"]})),
         };
-        std::future::ready(message.map(|message| Ok::<_, Infallible>(Event::default().data(message.to_string()))))
+        std::future::ready(
+            message.map(|message| Ok::<_, Infallible>(Event::default().data(message.to_string()))),
+        )
     });
-    Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
+    Sse::new(stream)
+        .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+        .into_response()
 }
 
 fn message(news: &Live, person: &str) -> Option<Value> {

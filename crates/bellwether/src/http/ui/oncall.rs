@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::cases::{actor_words, send};
-use super::frame::{Page, Posted, Visitor};
+use super::frame::{Page, Posted, Visitor, back_to, shown};
 use crate::http::auth::Scope;
 use crate::http::problem::Problem;
 
@@ -20,12 +20,27 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 28);
 
 /// Who is on call now, by schedule.
 pub(super) fn duties(visitor: &Visitor) -> Vec<ui::OnDuty> {
-    let config = visitor.app.core.view(|flow| std::sync::Arc::clone(flow.pager.config()));
+    let config = visitor
+        .app
+        .core
+        .view(|flow| std::sync::Arc::clone(flow.pager.config()));
     if config.oncall.schedules.is_empty() {
         // The person at the keyboard, or whoever the first policy names.
-        let people = config.oncall.people.values().take(4).map(|person| person.name.clone()).collect();
+        let people = config
+            .oncall
+            .people
+            .values()
+            .take(4)
+            .map(|person| person.name.clone())
+            .collect();
         let source = "no schedule is set".to_owned();
-        return vec![ui::OnDuty { schedule: "everyone".to_owned(), people, until: None, next: None, source }];
+        return vec![ui::OnDuty {
+            schedule: "everyone".to_owned(),
+            people,
+            until: None,
+            next: None,
+            source,
+        }];
     }
     let names: Vec<&String> = config.oncall.schedules.keys().collect();
     names.into_iter().map(|name| duty(visitor, name)).collect()
@@ -33,15 +48,23 @@ pub(super) fn duties(visitor: &Visitor) -> Vec<ui::OnDuty> {
 
 fn duty(visitor: &Visitor, schedule: &str) -> ui::OnDuty {
     let now = visitor.now;
-    let (on_call, shifts) = visitor
-        .app
-        .core
-        .view(|flow| (flow.pager.who_is_on_call(schedule, now), flow.pager.shifts(schedule, now, now + AHEAD)));
-    let until = shifts.iter().filter(|shift| shift.start <= now && shift.end > now).map(|shift| shift.end).min();
+    let (on_call, shifts) = visitor.app.core.view(|flow| {
+        (
+            flow.pager.who_is_on_call(schedule, now),
+            flow.pager.shifts(schedule, now, now + AHEAD),
+        )
+    });
+    let until = shifts
+        .iter()
+        .filter(|shift| shift.start <= now && shift.end > now)
+        .map(|shift| shift.end)
+        .min();
     let next = until.and_then(|end| {
         shifts
             .iter()
-            .find(|shift| shift.start >= end && !on_call.iter().any(|one| one.person == shift.person))
+            .find(|shift| {
+                shift.start >= end && !on_call.iter().any(|one| one.person == shift.person)
+            })
             .map(|shift| visitor.name_of(&shift.person))
     });
     ui::OnDuty {
@@ -50,14 +73,19 @@ fn duty(visitor: &Visitor, schedule: &str) -> ui::OnDuty {
         // The end of what was looked at is no hand-off.
         until: until.filter(|end| *end < now + AHEAD),
         next,
-        source: on_call.first().map_or_else(String::new, |one| one.source.clone()),
+        source: on_call
+            .first()
+            .map_or_else(String::new, |one| one.source.clone()),
     }
 }
 
 /// All schedules.
 pub(super) async fn show(visitor: Visitor) -> Page {
     let (from, to) = (visitor.now - BACK, visitor.now + AHEAD);
-    let config = visitor.app.core.view(|flow| std::sync::Arc::clone(flow.pager.config()));
+    let config = visitor
+        .app
+        .core
+        .view(|flow| std::sync::Arc::clone(flow.pager.config()));
     let may = visitor.may(Scope::Respond);
     let schedules: Vec<ui::ScheduleView> = config
         .oncall
@@ -70,21 +98,39 @@ pub(super) async fn show(visitor: Visitor) -> Page {
             });
             let gaps = schedule.gaps(visitor.now, to, &overrides);
             let by = |id: &str| {
-                overrides.iter().find(|one| one.id == id).map_or_else(String::new, |one| {
-                    let by = actor_words(&visitor, &one.by);
-                    if one.comment.is_empty() { format!("override by {by}") } else { format!("override by {by}: {}", one.comment) }
-                })
+                overrides
+                    .iter()
+                    .find(|one| one.id == id)
+                    .map_or_else(String::new, |one| {
+                        let by = actor_words(&visitor, &one.by);
+                        if one.comment.is_empty() {
+                            format!("override by {by}")
+                        } else {
+                            format!("override by {by}: {}", one.comment)
+                        }
+                    })
             };
             ui::ScheduleView {
                 name: schedule.name.clone(),
                 zone: schedule.time_zone_name.clone(),
-                shifts: shifts.iter().map(|shift| shift_view(&visitor, shift, may, &by)).collect(),
-                gaps: gaps.into_iter().map(|(from, to)| ui::Gap { from, to }).collect(),
+                shifts: shifts
+                    .iter()
+                    .map(|shift| shift_view(&visitor, shift, may, &by))
+                    .collect(),
+                gaps: gaps
+                    .into_iter()
+                    .map(|(from, to)| ui::Gap { from, to })
+                    .collect(),
                 problems: Vec::new(),
             }
         })
         .collect();
-    let mut people: Vec<String> = config.oncall.people.values().map(|person| person.name.clone()).collect();
+    let mut people: Vec<String> = config
+        .oncall
+        .people
+        .values()
+        .map(|person| person.name.clone())
+        .collect();
     people.sort();
     let names: Vec<String> = config.oncall.schedules.keys().cloned().collect();
     let page = ui::OncallPage {
@@ -97,13 +143,26 @@ pub(super) async fn show(visitor: Visitor) -> Page {
             from: visitor.now,
             to: visitor.now + SignedDuration::from_hours(8),
         }),
-        policies: config.oncall.policies.iter().map(|policy| policy_words(&visitor, policy)).collect(),
+        policies: config
+            .oncall
+            .policies
+            .iter()
+            .map(|policy| policy_words(&visitor, policy))
+            .collect(),
         schedules,
     };
-    visitor.page(ui::render_oncall(&visitor.chrome("On-call", ui::Nav::Oncall), &page))
+    Ok(shown(ui::render_oncall(
+        &visitor.chrome("On-call", ui::Nav::Oncall),
+        &page,
+    )))
 }
 
-fn shift_view(visitor: &Visitor, shift: &Shift, may: bool, by: &dyn Fn(&str) -> String) -> ui::ShiftView {
+fn shift_view(
+    visitor: &Visitor,
+    shift: &Shift,
+    may: bool,
+    by: &dyn Fn(&str) -> String,
+) -> ui::ShiftView {
     let (source, id) = match &shift.source {
         ShiftSource::Layer(name) => (format!("layer {name}"), None),
         ShiftSource::Override(id) => (by(id), Some(id.clone())),
@@ -129,21 +188,35 @@ fn policy_words(visitor: &Visitor, policy: &Policy) -> (String, Vec<String>) {
     let mut words = Vec::new();
     for step in &policy.steps {
         let when = SignedDuration::try_from(after).unwrap_or_default();
-        let when = if after.is_zero() { "at once".to_owned() } else { format!("after {}", ui::format::span(when)) };
+        let when = if after.is_zero() {
+            "at once".to_owned()
+        } else {
+            format!("after {}", ui::format::span(when))
+        };
         words.push(format!("{when}: {}", all(&step.notify)));
         after += step.wait;
     }
     if policy.repeat > 0 {
         words.push(format!("all of it again, {} times", policy.repeat));
     }
-    let fallback = if policy.fallback.is_empty() { "everyone".to_owned() } else { all(&policy.fallback) };
-    words.push(format!("when nobody has answered: {fallback}, as the fallback"));
+    let fallback = if policy.fallback.is_empty() {
+        "everyone".to_owned()
+    } else {
+        all(&policy.fallback)
+    };
+    words.push(format!(
+        "when nobody has answered: {fallback}, as the fallback"
+    ));
     (policy.name.clone(), words)
 }
 
 /// A moment as `datetime-local` sends it, in the zone that the form showed.
 fn moment(text: &str, zone: &TimeZone) -> Option<Timestamp> {
-    text.parse::<DateTime>().ok()?.to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp())
+    text.parse::<DateTime>()
+        .ok()?
+        .to_zoned(zone.clone())
+        .ok()
+        .map(|zoned| zoned.timestamp())
 }
 
 /// Sets an override: one person alone, for a time.
@@ -156,9 +229,18 @@ pub(super) async fn add(posted: Posted) -> Page {
         return Err(visitor.fail(Problem::bad("an override needs a beginning before its end")));
     };
     let wanted = posted.field("person");
-    let config = visitor.app.core.view(|flow| std::sync::Arc::clone(flow.pager.config()));
-    let person = config.oncall.people.values().find(|person| person.name == wanted || person.id == wanted);
-    let Some(person) = person else { return Err(visitor.missing("person")) };
+    let config = visitor
+        .app
+        .core
+        .view(|flow| std::sync::Arc::clone(flow.pager.config()));
+    let person = config
+        .oncall
+        .people
+        .values()
+        .find(|person| person.name == wanted || person.id == wanted);
+    let Some(person) = person else {
+        return Err(visitor.missing("person"));
+    };
     let event = PagerEvent::OverrideAdd(NewOverride {
         schedule: posted.field("schedule").to_owned(),
         layer: None,
@@ -171,7 +253,7 @@ pub(super) async fn add(posted: Posted) -> Page {
         comment: posted.text("reason", 200),
     });
     send(&posted, event).await?;
-    posted.done(path::ONCALL, "override")
+    Ok(back_to(path::ONCALL, "override"))
 }
 
 /// Ends an override.
@@ -182,5 +264,5 @@ pub(super) async fn end(posted: Posted) -> Page {
         actor: posted.visitor.identity.actor.clone(),
     };
     send(&posted, event).await?;
-    posted.done(path::ONCALL, "override-end")
+    Ok(back_to(path::ONCALL, "override-end"))
 }

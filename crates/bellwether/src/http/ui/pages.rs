@@ -12,7 +12,9 @@ pub fn redirect(next: &str) -> Html<String> {
     Html(format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>Bellwether</title>\
          <meta http-equiv=refresh content=\"0;url={0}\"><a href=\"{0}\">Go on</a></html>",
-        next.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
+        next.replace('&', "&amp;")
+            .replace('"', "&quot;")
+            .replace('<', "&lt;")
     ))
 }
 
@@ -34,13 +36,20 @@ pub fn setup(app: &App, ticket: &str, error: Option<&str>) -> Html<String> {
         name: String::new(),
         password_min: 8,
     };
-    let chrome = Chrome { notices: Vec::new(), ..bare(app, "Welcome") };
+    let chrome = Chrome {
+        notices: Vec::new(),
+        ..bare(app, "Welcome")
+    };
     Html(bellwether_ui::render_setup(&chrome, &page))
 }
 
 /// What a signed link leads to.
 pub fn acknowledge(app: &App, link: &AckLink, done: bool) -> Html<String> {
-    let title = app.core.view(|flow| flow.pager.case(link.case, app.clock.now()).map(|view| view.case.title));
+    let title = app.core.view(|flow| {
+        flow.pager
+            .case(link.case, app.clock.now())
+            .map(|view| view.case.title)
+    });
     let config = app.config();
     let person = config.page.oncall.people.get(&link.person);
     let page = AckPage {
@@ -50,6 +59,9 @@ pub fn acknowledge(app: &App, link: &AckLink, done: bool) -> Html<String> {
         action: app.links.ack_path(link),
         done,
     };
-    let chrome = Chrome { notices: Vec::new(), ..bare(app, "Acknowledge") };
+    let chrome = Chrome {
+        notices: Vec::new(),
+        ..bare(app, "Acknowledge")
+    };
     Html(bellwether_ui::render_ack(&chrome, &page))
 }

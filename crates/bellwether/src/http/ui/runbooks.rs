@@ -5,7 +5,7 @@ use bellwether_act::Runbook;
 use bellwether_act::runbook::InputType;
 use bellwether_ui as ui;
 
-use super::frame::{Page, Visitor};
+use super::frame::{Page, Visitor, shown};
 use super::runs::{blocks, run_row};
 
 const RUNS_MAX: usize = 30;
@@ -13,13 +13,23 @@ const RUNS_MAX: usize = 30;
 /// All runbooks.
 pub(super) async fn list(visitor: Visitor) -> Page {
     let config = visitor.app.config();
-    let runs = visitor.app.core.view(|flow| flow.runs.recent(RUNS_MAX, visitor.now));
+    let runs = visitor
+        .app
+        .core
+        .view(|flow| flow.runs.recent(RUNS_MAX, visitor.now));
     let page = ui::RunbooksPage {
-        runbooks: config.runbooks.iter().map(|runbook| row(&visitor, runbook)).collect(),
+        runbooks: config
+            .runbooks
+            .iter()
+            .map(|runbook| row(&visitor, runbook))
+            .collect(),
         runs: runs.iter().map(|run| run_row(&visitor, run)).collect(),
         problems: Vec::new(),
     };
-    visitor.page(ui::render_runbooks(&visitor.chrome("Runbooks", ui::Nav::Runbooks), &page))
+    Ok(shown(ui::render_runbooks(
+        &visitor.chrome("Runbooks", ui::Nav::Runbooks),
+        &page,
+    )))
 }
 
 /// How far a page is from prose to automation.
@@ -42,7 +52,10 @@ fn rung(visitor: &Visitor, runbook: &Runbook) -> &'static str {
 }
 
 fn row(visitor: &Visitor, runbook: &Runbook) -> ui::RunbookRow {
-    let evidence = visitor.app.core.view(|flow| flow.runs.evidence(&runbook.id, &runbook.hash).cloned());
+    let evidence = visitor
+        .app
+        .core
+        .view(|flow| flow.runs.evidence(&runbook.id, &runbook.hash).cloned());
     ui::RunbookRow {
         id: runbook.id.clone(),
         title: runbook.title.clone(),
@@ -60,8 +73,14 @@ fn input_kind(kind: &InputType) -> String {
     match serde_json::to_value(kind) {
         Ok(serde_json::Value::String(text)) => text,
         Ok(serde_json::Value::Object(map)) => {
-            let kind = map.get("type").or_else(|| map.get("kind")).and_then(|value| value.as_str());
-            kind.map_or_else(|| map.keys().next().cloned().unwrap_or_default(), str::to_owned)
+            let kind = map
+                .get("type")
+                .or_else(|| map.get("kind"))
+                .and_then(|value| value.as_str());
+            kind.map_or_else(
+                || map.keys().next().cloned().unwrap_or_default(),
+                str::to_owned,
+            )
         }
         _ => String::new(),
     }
@@ -70,12 +89,23 @@ fn input_kind(kind: &InputType) -> String {
 /// One runbook.
 pub(super) async fn show(visitor: Visitor, Path(id): Path<String>) -> Page {
     let config = visitor.app.config();
-    let Some(runbook) = config.runbooks.get(&id) else { return Err(visitor.missing("runbook")) };
-    let runs = visitor.app.core.view(|flow| flow.runs.recent(500, visitor.now));
+    let Some(runbook) = config.runbooks.get(&id) else {
+        return Err(visitor.missing("runbook"));
+    };
+    let runs = visitor
+        .app
+        .core
+        .view(|flow| flow.runs.recent(500, visitor.now));
     let source = |input: &bellwether_act::runbook::Input| {
         let from = [
-            input.alert_label.as_ref().map(|label| format!("label {label}")),
-            input.annotation.as_ref().map(|name| format!("annotation {name}")),
+            input
+                .alert_label
+                .as_ref()
+                .map(|label| format!("label {label}")),
+            input
+                .annotation
+                .as_ref()
+                .map(|name| format!("annotation {name}")),
             input.promql.as_ref().map(|_| "a query".to_owned()),
             input.default.clone(),
         ];
@@ -85,11 +115,23 @@ pub(super) async fn show(visitor: Visitor, Path(id): Path<String>) -> Page {
         row: row(&visitor, runbook),
         file: runbook.file.to_string(),
         hash: runbook.hash.chars().take(12).collect(),
-        inputs: runbook.inputs.iter().map(|input| (input.name.clone(), input_kind(&input.kind), source(input))).collect(),
+        inputs: runbook
+            .inputs
+            .iter()
+            .map(|input| (input.name.clone(), input_kind(&input.kind), source(input)))
+            .collect(),
         blocks: blocks(runbook, &|_| None),
         actions: Vec::new(),
-        runs: runs.iter().filter(|run| run.runbook == id).take(RUNS_MAX).map(|run| run_row(&visitor, run)).collect(),
+        runs: runs
+            .iter()
+            .filter(|run| run.runbook == id)
+            .take(RUNS_MAX)
+            .map(|run| run_row(&visitor, run))
+            .collect(),
         problems: Vec::new(),
     };
-    visitor.page(ui::render_runbook(&visitor.chrome(&runbook.title, ui::Nav::Runbooks), &page))
+    Ok(shown(ui::render_runbook(
+        &visitor.chrome(&runbook.title, ui::Nav::Runbooks),
+        &page,
+    )))
 }

@@ -4,7 +4,9 @@ use axum::extract::Path;
 use axum::response::Response;
 use bellwether_act::runbook::{Lang, Step};
 use bellwether_act::runs::{Need, Role};
-use bellwether_act::{Effect, Outcome, Part, RunEvent, RunState, RunView, Runbook, SectionKind, StepState};
+use bellwether_act::{
+    Effect, Outcome, Part, RunEvent, RunState, RunView, Runbook, SectionKind, StepState,
+};
 use bellwether_flow::{Input, Why};
 use bellwether_model::state::Subject;
 use bellwether_model::{RunId, Severity};
@@ -15,7 +17,7 @@ use bellwether_ui::{Block, Tone, path};
 use jiff::SignedDuration;
 
 use super::cases::{actor_words, find};
-use super::frame::{Page, Posted, Visitor};
+use super::frame::{Page, Posted, Visitor, back_to, shown};
 use crate::http::api;
 use crate::http::auth::Scope;
 use crate::http::problem::Problem;
@@ -43,7 +45,11 @@ fn part_words(run: &RunView) -> String {
         Part::Diagnosis => format!("{}: look", run.title),
         Part::Fix => run.title.clone(),
         Part::Step(step) => {
-            let title = run.steps.iter().find(|one| one.id == *step).map_or(step.as_str(), |one| one.title.as_str());
+            let title = run
+                .steps
+                .iter()
+                .find(|one| one.id == *step)
+                .map_or(step.as_str(), |one| one.title.as_str());
             format!("{}: {title}", run.title)
         }
     }
@@ -52,7 +58,10 @@ fn part_words(run: &RunView) -> String {
 /// A run in a list.
 pub(super) fn run_row(visitor: &Visitor, run: &RunView) -> ui::RunRow {
     let case = run.case.map(|id| {
-        let title = visitor.app.core.view(|flow| flow.pager.case(id, visitor.now).map(|view| view.case.title));
+        let title = visitor
+            .app
+            .core
+            .view(|flow| flow.pager.case(id, visitor.now).map(|view| view.case.title));
         (id.to_string(), title.unwrap_or_else(|| id.to_string()))
     });
     ui::RunRow {
@@ -88,10 +97,22 @@ fn step_output(step: &bellwether_act::StepView, running: bool) -> Option<ui::Out
         }
         text.push_str(step.output.stderr.trim_end());
     }
-    let exit = step.outcome.as_ref().map(Outcome::describe).unwrap_or_default();
+    let exit = step
+        .outcome
+        .as_ref()
+        .map(Outcome::describe)
+        .unwrap_or_default();
     let shown = step.output.stdout.len() + step.output.stderr.len();
-    let truncated = if step.output.truncated { step.output.bytes.saturating_sub(shown as u64) } else { 0 };
-    (running || !text.is_empty() || !exit.is_empty()).then_some(ui::Output { text, truncated, exit })
+    let truncated = if step.output.truncated {
+        step.output.bytes.saturating_sub(shown as u64)
+    } else {
+        0
+    };
+    (running || !text.is_empty() || !exit.is_empty()).then_some(ui::Output {
+        text,
+        truncated,
+        exit,
+    })
 }
 
 /// A step of a run.
@@ -108,7 +129,11 @@ fn step_view(visitor: &Visitor, run: &RunView, step: &bellwether_act::StepView) 
             None if verify.asked > 0 => format!("checking, last: {}", verify.last),
             None => "verified afterwards".to_owned(),
         };
-        note = if note.is_empty() { words } else { format!("{note}; {words}") };
+        note = if note.is_empty() {
+            words
+        } else {
+            format!("{note}; {words}")
+        };
     }
     ui::StepView {
         id: format!("step-{}-{}", run.id.short(), step.id),
@@ -124,20 +149,39 @@ fn step_view(visitor: &Visitor, run: &RunView, step: &bellwether_act::StepView) 
         target: String::new(),
         state,
         started_at: step.begun_at,
-        took: step.ended_at.map(|_| SignedDuration::from_millis(step.elapsed_ms as i64)),
-        by: if step.by.is_empty() { String::new() } else { actor_words(visitor, &step.by) },
+        took: step
+            .ended_at
+            .map(|_| SignedDuration::from_millis(step.elapsed_ms as i64)),
+        by: if step.by.is_empty() {
+            String::new()
+        } else {
+            actor_words(visitor, &step.by)
+        },
         note,
         output: step_output(step, running),
         actions: Vec::new(),
-        live: if running { format!("{}/{}", run.id, step.id) } else { String::new() },
+        live: if running {
+            format!("{}/{}", run.id, step.id)
+        } else {
+            String::new()
+        },
     }
 }
 
-fn action(label: &str, run: &RunView, verb: &str, tone: Tone, fields: &[(&str, &str)]) -> ui::StepAction {
+fn action(
+    label: &str,
+    run: &RunView,
+    verb: &str,
+    tone: Tone,
+    fields: &[(&str, &str)],
+) -> ui::StepAction {
     ui::StepAction {
         label: label.to_owned(),
         path: path::run_action(&run.id.to_string(), verb),
-        fields: fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        fields: fields
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
         tone,
         confirm: None,
         type_this: None,
@@ -161,26 +205,65 @@ fn run_actions(visitor: &Visitor, run: &RunView) -> Vec<ui::StepAction> {
     match &run.need {
         Some(Need::Approval) => actions.push(ui::StepAction {
             confirm: Some(format!("This will: {}.", changes.join("; "))),
-            ..action("Approve and run", run, "approve", Tone::Warn, &[("digest", &run.digest)])
+            ..action(
+                "Approve and run",
+                run,
+                "approve",
+                Tone::Warn,
+                &[("digest", &run.digest)],
+            )
         }),
         Some(Need::StepApproval { .. }) => {
-            actions.push(action("Approve this step", run, "approve", Tone::Warn, &[("digest", &run.digest)]));
+            actions.push(action(
+                "Approve this step",
+                run,
+                "approve",
+                Tone::Warn,
+                &[("digest", &run.digest)],
+            ));
         }
         Some(Need::Confirmation { step }) => {
             let asks = run.steps.iter().find(|one| one.id == *step);
             actions.push(ui::StepAction {
-                confirm: Some(format!("Confirm “{}”.", asks.map_or(step.as_str(), |one| one.title.as_str()))),
+                confirm: Some(format!(
+                    "Confirm “{}”.",
+                    asks.map_or(step.as_str(), |one| one.title.as_str())
+                )),
                 type_this: Some("1".to_owned()),
                 ..action("Confirm", run, "confirm", Tone::Warn, &[])
             });
         }
         Some(Need::Manual { step }) => {
-            actions.push(action("I did it", run, "manual", Tone::Good, &[("step", step), ("done", "yes")]));
-            actions.push(action("It could not be done", run, "manual", Tone::Quiet, &[("step", step), ("done", "no")]));
+            actions.push(action(
+                "I did it",
+                run,
+                "manual",
+                Tone::Good,
+                &[("step", step), ("done", "yes")],
+            ));
+            actions.push(action(
+                "It could not be done",
+                run,
+                "manual",
+                Tone::Quiet,
+                &[("step", step), ("done", "no")],
+            ));
         }
         Some(Need::Resolve { step }) => {
-            actions.push(action("It was done", run, "settle", Tone::Good, &[("step", step), ("done", "yes")]));
-            actions.push(action("It was not done", run, "settle", Tone::Quiet, &[("step", step), ("done", "no")]));
+            actions.push(action(
+                "It was done",
+                run,
+                "settle",
+                Tone::Good,
+                &[("step", step), ("done", "yes")],
+            ));
+            actions.push(action(
+                "It was not done",
+                run,
+                "settle",
+                Tone::Quiet,
+                &[("step", step), ("done", "no")],
+            ));
         }
         Some(Need::UndoFailed { .. }) | None => {}
     }
@@ -217,7 +300,9 @@ fn plain_step(step: &Step) -> ui::StepView {
         kind: match (step.is_undo, step.kind, step.effect_or_change()) {
             (true, _, _) | (_, SectionKind::Undo, _) => ui::StepKind::Undo,
             (_, SectionKind::Verify, _) => ui::StepKind::Verify,
-            (_, _, Effect::Change) if step.lang == Lang::Manual || step.interactive => ui::StepKind::Manual,
+            (_, _, Effect::Change) if step.lang == Lang::Manual || step.interactive => {
+                ui::StepKind::Manual
+            }
             (_, _, Effect::Change) => ui::StepKind::Change,
             (_, _, Effect::Read) => ui::StepKind::Diagnose,
         },
@@ -236,7 +321,10 @@ fn plain_step(step: &Step) -> ui::StepView {
 }
 
 /// The page of a runbook with its code blocks as steps. `dress` may replace a step by one with its latest run.
-pub(super) fn blocks(runbook: &Runbook, dress: &dyn Fn(&Step) -> Option<ui::StepView>) -> Vec<Block> {
+pub(super) fn blocks(
+    runbook: &Runbook,
+    dress: &dyn Fn(&Step) -> Option<ui::StepView>,
+) -> Vec<Block> {
     let mut steps: Vec<&Step> = runbook.steps.iter().collect();
     let mut blocks = ui::markdown::blocks(runbook.markdown());
     // The heading is the page's own.
@@ -247,7 +335,11 @@ pub(super) fn blocks(runbook: &Runbook, dress: &dyn Fn(&Step) -> Option<ui::Step
     blocks
 }
 
-fn replace(blocks: &mut [Block], steps: &mut Vec<&Step>, dress: &dyn Fn(&Step) -> Option<ui::StepView>) {
+fn replace(
+    blocks: &mut [Block],
+    steps: &mut Vec<&Step>,
+    dress: &dyn Fn(&Step) -> Option<ui::StepView>,
+) {
     for block in blocks {
         match block {
             Block::Code { text, .. } => {
@@ -258,7 +350,9 @@ fn replace(blocks: &mut [Block], steps: &mut Vec<&Step>, dress: &dyn Fn(&Step) -
                     *block = Block::Step(Box::new(view));
                 }
             }
-            Block::List { items, .. } => items.iter_mut().for_each(|item| replace(item, steps, dress)),
+            Block::List { items, .. } => items
+                .iter_mut()
+                .for_each(|item| replace(item, steps, dress)),
             Block::Quote(inner) => replace(inner, steps, dress),
             _ => {}
         }
@@ -277,14 +371,27 @@ pub(super) struct CaseRuns {
 
 /// Runs of a case, the plan of its fix, and the runbook with both in it.
 pub(super) async fn of_case(visitor: &Visitor, case: &Case, runbook: Option<&Runbook>) -> CaseRuns {
-    let mut runs = visitor.app.core.view(|flow| flow.runs.runs_of_case(case.id, visitor.now));
+    let mut runs = visitor
+        .app
+        .core
+        .view(|flow| flow.runs.runs_of_case(case.id, visitor.now));
     runs.reverse();
     let mut found = CaseRuns {
-        rows: runs.iter().map(|run| ui::RunRow { case: None, ..run_row(visitor, run) }).collect(),
+        rows: runs
+            .iter()
+            .map(|run| ui::RunRow {
+                case: None,
+                ..run_row(visitor, run)
+            })
+            .collect(),
         ..CaseRuns::default()
     };
     if let Some(run) = runs.iter().find(|run| run.part == Part::Diagnosis) {
-        found.diagnosis = run.steps.iter().map(|step| step_view(visitor, run, step)).collect();
+        found.diagnosis = run
+            .steps
+            .iter()
+            .map(|step| step_view(visitor, run, step))
+            .collect();
     }
     for run in runs.iter().filter(|run| run.changes) {
         found.actions.extend(run_actions(visitor, run));
@@ -301,16 +408,32 @@ pub(super) async fn of_case(visitor: &Visitor, case: &Case, runbook: Option<&Run
     let may = open && visitor.may(Scope::Run);
     let dress = |step: &Step| {
         let latest = runs.iter().find_map(|run| {
-            let own = |one: &&bellwether_act::StepView| one.id == step.id && one.state != StepState::Pending;
-            run.steps.iter().find(own).map(|one| step_view(visitor, run, one))
+            let own = |one: &&bellwether_act::StepView| {
+                one.id == step.id && one.state != StepState::Pending
+            };
+            run.steps
+                .iter()
+                .find(own)
+                .map(|one| step_view(visitor, run, one))
         });
         let plain = plain_step(step);
         let mut view = match latest {
             // In the diagnosis section above its output is shown already.
             Some(latest) if plain.kind == ui::StepKind::Diagnose && !found.diagnosis.is_empty() => {
-                ui::StepView { state: latest.state, started_at: latest.started_at, took: latest.took, ..plain }
+                ui::StepView {
+                    state: latest.state,
+                    started_at: latest.started_at,
+                    took: latest.took,
+                    ..plain
+                }
             }
-            Some(latest) => ui::StepView { id: plain.id, kind: plain.kind, lang: plain.lang, target: plain.target, ..latest },
+            Some(latest) => ui::StepView {
+                id: plain.id,
+                kind: plain.kind,
+                lang: plain.lang,
+                target: plain.target,
+                ..latest
+            },
             None => plain,
         };
         if may && step.effect_or_change() == Effect::Read && view.state != ui::StepState::Running {
@@ -340,7 +463,9 @@ fn tap_action(label: &str, case: &Case, part: &str, digest: &str, tone: Tone) ->
 
 /// The button that runs the whole fix, bound to the plan that is shown.
 async fn offer_fix(visitor: &Visitor, case: &Case, found: &mut CaseRuns) {
-    let Ok((_, plan)) = planning::plan_for_case(&visitor.app, case.id, Part::Fix).await else { return };
+    let Ok((_, plan)) = planning::plan_for_case(&visitor.app, case.id, Part::Fix).await else {
+        return;
+    };
     if plan.steps.is_empty() {
         return;
     }
@@ -350,9 +475,17 @@ async fn offer_fix(visitor: &Visitor, case: &Case, found: &mut CaseRuns) {
         .filter(|problem| problem.severity == Severity::Error)
         .map(|problem| problem.message.as_str())
         .collect();
-    let changes: Vec<&str> =
-        plan.steps.iter().filter(|step| step.effect == Effect::Change).map(|step| step.title.as_str()).collect();
-    let label = if changes.len() == 1 { changes[0].to_owned() } else { "Run the fix".to_owned() };
+    let changes: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter(|step| step.effect == Effect::Change)
+        .map(|step| step.title.as_str())
+        .collect();
+    let label = if changes.len() == 1 {
+        changes[0].to_owned()
+    } else {
+        "Run the fix".to_owned()
+    };
     let disabled = if !visitor.may(Scope::Run) {
         Some("sign in to run it".to_owned())
     } else if !plan.runnable() {
@@ -364,14 +497,25 @@ async fn offer_fix(visitor: &Visitor, case: &Case, found: &mut CaseRuns) {
     let confirm = format!(
         "This will: {}.{} It can be stopped{}.",
         changes.join("; "),
-        if verifies > 0 { " Then it checks whether that helped." } else { "" },
-        if plan.steps.iter().any(|step| step.undo.is_some()) || !plan.undo.is_empty() { " and taken back" } else { "" },
+        if verifies > 0 {
+            " Then it checks whether that helped."
+        } else {
+            ""
+        },
+        if plan.steps.iter().any(|step| step.undo.is_some()) || !plan.undo.is_empty() {
+            " and taken back"
+        } else {
+            ""
+        },
     );
-    found.actions.insert(0, ui::StepAction {
-        confirm: Some(confirm),
-        disabled,
-        ..tap_action(&label, case, "fix", &plan.digest, Tone::Warn)
-    });
+    found.actions.insert(
+        0,
+        ui::StepAction {
+            confirm: Some(confirm),
+            disabled,
+            ..tap_action(&label, case, "fix", &plan.digest, Tone::Warn)
+        },
+    );
 }
 
 // === handlers ===
@@ -379,7 +523,8 @@ async fn offer_fix(visitor: &Visitor, case: &Case, found: &mut CaseRuns) {
 fn parse(visitor: &Visitor, run: &str) -> Result<(RunId, RunView), Response> {
     let id: RunId = run.parse().map_err(|_| visitor.missing("run"))?;
     let view = visitor.app.core.view(|flow| flow.runs.run(id, visitor.now));
-    view.map(|view| (id, view)).ok_or_else(|| visitor.missing("run"))
+    view.map(|view| (id, view))
+        .ok_or_else(|| visitor.missing("run"))
 }
 
 /// One run.
@@ -390,7 +535,12 @@ pub(super) async fn show(visitor: Visitor, Path(run): Path<String>) -> Page {
         limit: Some(JOURNAL_MAX),
         ..EventFilter::default()
     };
-    let events = visitor.app.store.events(filter).await.map_err(|error| visitor.fail(error))?;
+    let events = visitor
+        .app
+        .store
+        .events(filter)
+        .await
+        .map_err(|error| visitor.fail(error))?;
     let note = match &run.need {
         Some(Need::Approval) => "Waits for a tap: nothing has been changed yet.".to_owned(),
         _ => run.why.clone(),
@@ -398,17 +548,37 @@ pub(super) async fn show(visitor: Visitor, Path(run): Path<String>) -> Page {
     let page = ui::RunPage {
         row: run_row(&visitor, &run),
         runbook_id: run.runbook.clone(),
-        inputs: run.inputs.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        steps: run.steps.iter().map(|step| step_view(&visitor, &run, step)).collect(),
+        inputs: run
+            .inputs
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        steps: run
+            .steps
+            .iter()
+            .map(|step| step_view(&visitor, &run, step))
+            .collect(),
         actions: run_actions(&visitor, &run),
         note,
         plan: run.digest.clone(),
         journal: events
             .into_iter()
-            .map(|event| (event.new.at, format!("{} ({})", event.new.text, actor_words(&visitor, &event.new.actor))))
+            .map(|event| {
+                (
+                    event.new.at,
+                    format!(
+                        "{} ({})",
+                        event.new.text,
+                        actor_words(&visitor, &event.new.actor)
+                    ),
+                )
+            })
             .collect(),
     };
-    visitor.page(ui::render_run(&visitor.chrome(&run.title, ui::Nav::Runbooks), &page))
+    Ok(shown(ui::render_run(
+        &visitor.chrome(&run.title, ui::Nav::Runbooks),
+        &page,
+    )))
 }
 
 /// The tap on a case: runs a part of its runbook.
@@ -420,7 +590,7 @@ pub(super) async fn tap(Path(case): Path<String>, posted: Posted) -> Page {
     let actor = &posted.visitor.identity.actor;
     let started = planning::tap(&posted.visitor.app, case, part, actor, digest).await;
     started.map_err(|error| posted.visitor.fail(error))?;
-    posted.done(&path::case(&case.to_string()), "run")
+    Ok(back_to(&path::case(&case.to_string()), "run"))
 }
 
 /// `approve`, `confirm`, `manual`, `settle`, `undo`, `cancel`.
@@ -428,17 +598,66 @@ pub(super) async fn act(Path((run, verb)): Path<(String, String)>, posted: Poste
     posted.need(Scope::Run)?;
     let (run, view) = parse(&posted.visitor, &run)?;
     let actor = posted.visitor.identity.actor.clone();
-    let (step, done, note) = (posted.field("step").to_owned(), posted.field("done") == "yes", posted.text("text", 1_000));
+    let (step, done, note) = (
+        posted.field("step").to_owned(),
+        posted.field("done") == "yes",
+        posted.text("text", 1_000),
+    );
     let (event, word) = match verb.as_str() {
-        "approve" => (RunEvent::Approve { run, actor, digest: posted.field("digest").to_owned() }, "approve"),
-        "confirm" => (RunEvent::Confirm { run, actor, count: posted.field("confirm").trim().parse().ok() }, "confirm"),
-        "manual" => (RunEvent::ManualDone { run, step, actor, done, note }, "said"),
-        "settle" => (RunEvent::Resolve { run, step, actor, done, note }, "said"),
+        "approve" => (
+            RunEvent::Approve {
+                run,
+                actor,
+                digest: posted.field("digest").to_owned(),
+            },
+            "approve",
+        ),
+        "confirm" => (
+            RunEvent::Confirm {
+                run,
+                actor,
+                count: posted.field("confirm").trim().parse().ok(),
+            },
+            "confirm",
+        ),
+        "manual" => (
+            RunEvent::ManualDone {
+                run,
+                step,
+                actor,
+                done,
+                note,
+            },
+            "said",
+        ),
+        "settle" => (
+            RunEvent::Resolve {
+                run,
+                step,
+                actor,
+                done,
+                note,
+            },
+            "said",
+        ),
         "undo" => (RunEvent::Undo { run, actor }, "undo"),
-        "cancel" => (RunEvent::Cancel { run, actor, reason: note }, "cancel"),
+        "cancel" => (
+            RunEvent::Cancel {
+                run,
+                actor,
+                reason: note,
+            },
+            "cancel",
+        ),
         _ => return Err(posted.visitor.missing("action")),
     };
-    let reply = posted.visitor.app.core.send(Input::Run(event)).await.map_err(|error| posted.visitor.fail(error))?;
+    let reply = posted
+        .visitor
+        .app
+        .core
+        .send(Input::Run(event))
+        .await
+        .map_err(|error| posted.visitor.fail(error))?;
     let refused = reply.why.iter().find_map(|why| match why {
         Why::Run(reason) if reason.is_refusal() => Some(reason.describe()),
         _ => None,
@@ -447,6 +666,9 @@ pub(super) async fn act(Path((run, verb)): Path<(String, String)>, posted: Poste
         return Err(posted.visitor.fail(Problem::conflict(reason)));
     }
     // Back to where the button was: the case when there is one.
-    let back = view.case.map_or_else(|| path::run(&run.to_string()), |case| path::case(&case.to_string()));
-    posted.done(&back, word)
+    let back = view.case.map_or_else(
+        || path::run(&run.to_string()),
+        |case| path::case(&case.to_string()),
+    );
+    Ok(back_to(&back, word))
 }

@@ -9,7 +9,7 @@ use bellwether_store::DeliveryFilter;
 use bellwether_ui as ui;
 use bellwether_ui::Tone;
 
-use super::frame::{Page, Visitor};
+use super::frame::{Page, Visitor, shown};
 use crate::http::auth::Scope;
 
 /// Deliveries that are looked at for the health of channels.
@@ -24,14 +24,23 @@ pub(super) async fn show(visitor: Visitor) -> Page {
         problems: problems(&visitor),
         channels: channels(&visitor).await,
         sections: sections(&visitor).await,
-        config: if visitor.may(Scope::Admin) { visitor.app.config().redacted() } else { String::new() },
+        config: if visitor.may(Scope::Admin) {
+            visitor.app.config().redacted()
+        } else {
+            String::new()
+        },
     };
-    visitor.page(ui::render_status(&visitor.chrome("Status", ui::Nav::Status), &page))
+    Ok(shown(ui::render_status(
+        &visitor.chrome("Status", ui::Nav::Status),
+        &page,
+    )))
 }
 
 /// The help page.
 pub(super) async fn help(visitor: Visitor) -> Page {
-    visitor.page(ui::render_help(&visitor.chrome("Help", ui::Nav::Other)))
+    Ok(shown(ui::render_help(
+        &visitor.chrome("Help", ui::Nav::Other),
+    )))
 }
 
 fn problems(visitor: &Visitor) -> Vec<ui::ProblemView> {
@@ -55,32 +64,53 @@ fn problems(visitor: &Visitor) -> Vec<ui::ProblemView> {
             hint: problem.hint.unwrap_or_default(),
         })
         .collect();
-    let own = |text: String| ui::ProblemView { tone: Tone::Bad, place: String::new(), text, hint: String::new() };
+    let own = |text: String| ui::ProblemView {
+        tone: Tone::Bad,
+        place: String::new(),
+        text,
+        hint: String::new(),
+    };
     problems.extend(visitor.app.core.view(|flow| {
-        let pager = flow.pager.check_invariants(visitor.now).into_iter().map(|one| own(format!("{}: {}", one.id, one.text)));
-        pager.chain(flow.runs.check_invariants().into_iter().map(own)).collect::<Vec<_>>()
+        let pager = flow
+            .pager
+            .check_invariants(visitor.now)
+            .into_iter()
+            .map(|one| own(format!("{}: {}", one.id, one.text)));
+        pager
+            .chain(flow.runs.check_invariants().into_iter().map(own))
+            .collect::<Vec<_>>()
     }));
     problems
 }
 
 async fn channels(visitor: &Visitor) -> Vec<ui::ChannelHealth> {
-    let filter = DeliveryFilter { limit: Some(DELIVERIES_MAX), ..DeliveryFilter::default() };
-    let deliveries = visitor.app.store.deliveries(filter).await.unwrap_or_default();
+    let filter = DeliveryFilter {
+        limit: Some(DELIVERIES_MAX),
+        ..DeliveryFilter::default()
+    };
+    let deliveries = visitor
+        .app
+        .store
+        .deliveries(filter)
+        .await
+        .unwrap_or_default();
     let mut channels: BTreeMap<String, ui::ChannelHealth> = BTreeMap::new();
     for delivery in deliveries {
         let name = delivery.new.channel.clone();
         if NOT_PEOPLE.contains(&name.as_str()) {
             continue;
         }
-        let channel = channels.entry(name.clone()).or_insert_with(|| ui::ChannelHealth {
-            name,
-            health: ui::Health::Unknown,
-            last_ok: None,
-            n_sent: 0,
-            n_failed: 0,
-            n_waiting: 0,
-            error: String::new(),
-        });
+        let channel = channels
+            .entry(name.clone())
+            .or_insert_with(|| ui::ChannelHealth {
+                name,
+                health: ui::Health::Unknown,
+                last_ok: None,
+                n_sent: 0,
+                n_failed: 0,
+                n_waiting: 0,
+                error: String::new(),
+            });
         match delivery.state {
             DeliveryState::Done => {
                 channel.n_sent += 1;
@@ -107,12 +137,24 @@ async fn channels(visitor: &Visitor) -> Vec<ui::ChannelHealth> {
 }
 
 fn fact(name: &str, value: impl ToString) -> ui::StatusFact {
-    ui::StatusFact { name: name.to_owned(), value: value.to_string(), tone: Tone::Quiet }
+    ui::StatusFact {
+        name: name.to_owned(),
+        value: value.to_string(),
+        tone: Tone::Quiet,
+    }
 }
 
 fn judged(name: &str, good: bool, yes: &str, no: &str) -> ui::StatusFact {
-    let (value, tone) = if good { (yes, Tone::Good) } else { (no, Tone::Bad) };
-    ui::StatusFact { name: name.to_owned(), value: value.to_owned(), tone }
+    let (value, tone) = if good {
+        (yes, Tone::Good)
+    } else {
+        (no, Tone::Bad)
+    };
+    ui::StatusFact {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        tone,
+    }
 }
 
 async fn sections(visitor: &Visitor) -> Vec<ui::StatusSection> {
@@ -124,19 +166,35 @@ async fn sections(visitor: &Visitor) -> Vec<ui::StatusSection> {
     let (judge, core) = (&app.judge, app.core.health());
     let busy_ms = |micros: &std::sync::atomic::AtomicU64, times: &std::sync::atomic::AtomicU64| {
         let times = times.load(Ordering::Relaxed).max(1);
-        format!("{} ms", ui::format::plain(micros.load(Ordering::Relaxed) as f64 / times as f64 / 1000.0))
+        format!(
+            "{} ms",
+            ui::format::plain(micros.load(Ordering::Relaxed) as f64 / times as f64 / 1000.0)
+        )
     };
     let (violations, overdue) = app.core.view(|flow| {
-        let violations = flow.pager.check_invariants(visitor.now).len() + flow.runs.check_invariants().len();
+        let violations =
+            flow.pager.check_invariants(visitor.now).len() + flow.runs.check_invariants().len();
         (violations, flow.pager.overdue(visitor.now))
     });
     let mut state = vec![
-        judged("writes", !core.waiting_for_store.load(Ordering::Relaxed), "go through", "wait for the store"),
+        judged(
+            "writes",
+            !core.waiting_for_store.load(Ordering::Relaxed),
+            "go through",
+            "wait for the store",
+        ),
         fact("commits", count(core.commits.load(Ordering::Relaxed))),
-        fact("commits repeated", count(core.commit_failures.load(Ordering::Relaxed))),
+        fact(
+            "commits repeated",
+            count(core.commit_failures.load(Ordering::Relaxed)),
+        ),
     ];
     if let Ok(stats) = app.store.stats().await {
-        state.extend([fact("engine", stats.engine), fact("size", bytes(stats.bytes)), fact("timeline entries", count(stats.events))]);
+        state.extend([
+            fact("engine", stats.engine),
+            fact("size", bytes(stats.bytes)),
+            fact("timeline entries", count(stats.events)),
+        ]);
     }
     vec![
         ui::StatusSection {
@@ -144,15 +202,31 @@ async fn sections(visitor: &Visitor) -> Vec<ui::StatusSection> {
             facts: vec![
                 fact("version", env!("CARGO_PKG_VERSION")),
                 fact("address", &app.external_url),
-                fact("configuration", config.file.as_ref().map_or_else(|| "none: defaults".to_owned(), |file| file.display().to_string())),
+                fact(
+                    "configuration",
+                    config.file.as_ref().map_or_else(
+                        || "none: defaults".to_owned(),
+                        |file| file.display().to_string(),
+                    ),
+                ),
                 judged("last load", app.reload_ok(), "worked", "failed"),
             ],
         },
         ui::StatusSection {
             title: "Promises".to_owned(),
             facts: vec![
-                judged("invariants", violations == 0, "all held", "broken: see the problems"),
-                judged("timers", overdue.is_none_or(|late| late.as_secs() < 5), "in time", "late"),
+                judged(
+                    "invariants",
+                    violations == 0,
+                    "all held",
+                    "broken: see the problems",
+                ),
+                judged(
+                    "timers",
+                    overdue.is_none_or(|late| late.as_secs() < 5),
+                    "in time",
+                    "late",
+                ),
             ],
         },
         ui::StatusSection {
@@ -169,14 +243,29 @@ async fn sections(visitor: &Visitor) -> Vec<ui::StatusSection> {
         ui::StatusSection {
             title: "Rules and queries".to_owned(),
             facts: vec![
-                fact("group evaluations", count(judge.evaluations.load(Ordering::Relaxed))),
+                fact(
+                    "group evaluations",
+                    count(judge.evaluations.load(Ordering::Relaxed)),
+                ),
                 fact("mean time", busy_ms(&judge.busy_us, &judge.evaluations)),
-                fact("rules that failed", count(judge.failures.load(Ordering::Relaxed))),
+                fact(
+                    "rules that failed",
+                    count(judge.failures.load(Ordering::Relaxed)),
+                ),
                 fact("slots missed", count(judge.missed.load(Ordering::Relaxed))),
-                fact("queries", count(app.queries.answered.load(Ordering::Relaxed))),
-                fact("mean time of a query", busy_ms(&app.queries.busy_us, &app.queries.answered)),
+                fact(
+                    "queries",
+                    count(app.queries.answered.load(Ordering::Relaxed)),
+                ),
+                fact(
+                    "mean time of a query",
+                    busy_ms(&app.queries.busy_us, &app.queries.answered),
+                ),
             ],
         },
-        ui::StatusSection { title: "State".to_owned(), facts: state },
+        ui::StatusSection {
+            title: "State".to_owned(),
+            facts: state,
+        },
     ]
 }

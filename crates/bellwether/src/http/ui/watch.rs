@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use bellwether_judge::{AlertState, GroupStatus, Health as RuleHealth, RuleKind, RuleStatus};
 use bellwether_judge::slo::Slo;
+use bellwether_judge::{AlertState, GroupStatus, Health as RuleHealth, RuleKind, RuleStatus};
 use bellwether_model::duration::format_duration;
 use bellwether_observe::probe::{ProbeConfig, ProbeKind};
 use bellwether_observe::{Health, TargetStatus, Watch};
@@ -13,7 +13,7 @@ use bellwether_ui::path;
 use jiff::{SignedDuration, Timestamp};
 
 use super::charts;
-use super::frame::{Page, Visitor, pairs};
+use super::frame::{Page, Visitor, pairs, shown};
 use crate::queries::Times;
 
 const QUERY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3);
@@ -39,12 +39,14 @@ fn health(health: Health) -> ui::Health {
 pub(super) fn pool_counts(visitor: &Visitor) -> Vec<ui::PoolCount> {
     let mut pools: BTreeMap<String, ui::PoolCount> = BTreeMap::new();
     for target in visitor.app.scrapes.targets().active {
-        let pool = pools.entry(target.scrape_pool.clone()).or_insert_with(|| ui::PoolCount {
-            name: target.scrape_pool.clone(),
-            up: 0,
-            down: 0,
-            unknown: 0,
-        });
+        let pool = pools
+            .entry(target.scrape_pool.clone())
+            .or_insert_with(|| ui::PoolCount {
+                name: target.scrape_pool.clone(),
+                up: 0,
+                down: 0,
+                unknown: 0,
+            });
         match target.health {
             Health::Up => pool.up += 1,
             Health::Down => pool.down += 1,
@@ -68,21 +70,25 @@ fn probe_kind(probe: &ProbeConfig) -> &'static str {
 pub(super) async fn targets(visitor: Visitor) -> Page {
     let found = visitor.app.scrapes.targets();
     let config = visitor.app.config();
-    let (probed, scraped): (Vec<TargetStatus>, Vec<TargetStatus>) =
-        found.active.into_iter().partition(|target| target.scrape_url.starts_with("probe:"));
+    let (probed, scraped): (Vec<TargetStatus>, Vec<TargetStatus>) = found
+        .active
+        .into_iter()
+        .partition(|target| target.scrape_url.starts_with("probe:"));
     let mut pools: BTreeMap<String, ui::PoolView> = BTreeMap::new();
     for target in scraped {
-        let pool = pools.entry(target.scrape_pool.clone()).or_insert_with(|| ui::PoolView {
-            name: target.scrape_pool.clone(),
-            note: format!(
-                "every {}, within {}",
-                ui::format::took(signed(target.scrape_interval)),
-                ui::format::took(signed(target.scrape_timeout))
-            ),
-            targets: Vec::new(),
-            n_dropped: 0,
-            error: String::new(),
-        });
+        let pool = pools
+            .entry(target.scrape_pool.clone())
+            .or_insert_with(|| ui::PoolView {
+                name: target.scrape_pool.clone(),
+                note: format!(
+                    "every {}, within {}",
+                    ui::format::took(signed(target.scrape_interval)),
+                    ui::format::took(signed(target.scrape_timeout))
+                ),
+                targets: Vec::new(),
+                n_dropped: 0,
+                error: String::new(),
+            });
         pool.targets.push(target_view(target));
     }
     let empty = |name: &str| ui::PoolView {
@@ -93,39 +99,58 @@ pub(super) async fn targets(visitor: Visitor) -> Page {
         error: String::new(),
     };
     for (name, count) in found.dropped_counts {
-        pools.entry(name.clone()).or_insert_with(|| empty(&name)).n_dropped = count;
+        pools
+            .entry(name.clone())
+            .or_insert_with(|| empty(&name))
+            .n_dropped = count;
     }
     for (name, error) in found.discovery_errors {
-        pools.entry(name.clone()).or_insert_with(|| empty(&name)).error = error;
+        pools
+            .entry(name.clone())
+            .or_insert_with(|| empty(&name))
+            .error = error;
     }
     let probes = probed.into_iter().map(|target| {
-        let probe = config.probes.iter().find(|probe| probe.name == target.scrape_pool);
+        let probe = config
+            .probes
+            .iter()
+            .find(|probe| probe.name == target.scrape_pool);
         ui::ProbeView {
             name: target.scrape_pool.clone(),
             kind: probe.map_or("", probe_kind).to_owned(),
             target: probe.map_or_else(|| target.scrape_url.clone(), |probe| probe.target.clone()),
             health: health(target.health),
             last_at: target.last_scrape,
-            took: target.last_scrape.map(|_| signed(target.last_scrape_duration)),
+            took: target
+                .last_scrape
+                .map(|_| signed(target.last_scrape_duration)),
             detail: target.last_error,
         }
     });
-    let discovered = visitor.app.scrapes.found().into_iter().map(|one| ui::DiscoveredView {
-        service: one.name,
-        address: one.address.to_string(),
-        watched: true,
-        detail: match one.watch {
-            Watch::Scrape(_) if one.detail.is_empty() => "scraped".to_owned(),
-            _ => one.detail,
-        },
-    });
+    let discovered = visitor
+        .app
+        .scrapes
+        .found()
+        .into_iter()
+        .map(|one| ui::DiscoveredView {
+            service: one.name,
+            address: one.address.to_string(),
+            watched: true,
+            detail: match one.watch {
+                Watch::Scrape(_) if one.detail.is_empty() => "scraped".to_owned(),
+                _ => one.detail,
+            },
+        });
     let page = ui::TargetsPage {
         pools: pools.into_values().collect(),
         probes: probes.collect(),
         discovered: discovered.collect(),
         only_down: visitor.param("show") == "down",
     };
-    visitor.page(ui::render_targets(&visitor.chrome("Targets", ui::Nav::Targets), &page))
+    Ok(shown(ui::render_targets(
+        &visitor.chrome("Targets", ui::Nav::Targets),
+        &page,
+    )))
 }
 
 fn target_view(target: TargetStatus) -> ui::TargetView {
@@ -146,7 +171,10 @@ fn target_view(target: TargetStatus) -> ui::TargetView {
 /// The page of a rule, by its name alone.
 pub(super) fn rule_path(visitor: &Visitor, name: &str) -> Option<String> {
     let status = visitor.app.judge.status();
-    let group = status.groups.iter().find(|group| group.rules.iter().any(|rule| rule.name == name))?;
+    let group = status
+        .groups
+        .iter()
+        .find(|group| group.rules.iter().any(|rule| rule.name == name))?;
     Some(path::rule(&group.name, name))
 }
 
@@ -163,9 +191,17 @@ fn rule_view(rule: &RuleStatus, history: Vec<ui::StateSpan>) -> ui::RuleView {
     let unit = charts::unit_of(&rule.query);
     ui::RuleView {
         name: rule.name.clone(),
-        kind: if rule.kind == RuleKind::Alerting { ui::RuleKind::Alert } else { ui::RuleKind::Record },
+        kind: if rule.kind == RuleKind::Alerting {
+            ui::RuleKind::Alert
+        } else {
+            ui::RuleKind::Record
+        },
         expr: rule.query.clone(),
-        hold: if rule.hold.is_zero() { String::new() } else { format_duration(rule.hold) },
+        hold: if rule.hold.is_zero() {
+            String::new()
+        } else {
+            format_duration(rule.hold)
+        },
         state: alert_state(rule.state),
         health: match rule.health {
             RuleHealth::Ok => ui::Health::Up,
@@ -199,17 +235,31 @@ fn rule_view(rule: &RuleStatus, history: Vec<ui::StateSpan>) -> ui::RuleView {
 /// State of each alerting rule over the last day, from the `ALERTS` series that the rules themselves write.
 async fn histories(visitor: &Visitor) -> BTreeMap<String, Vec<ui::StateSpan>> {
     let query = "count by (alertname, alertstate) (ALERTS)";
-    let Ok(expr) = visitor.app.queries.engine().parse(query) else { return BTreeMap::new() };
+    let Ok(expr) = visitor.app.queries.engine().parse(query) else {
+        return BTreeMap::new();
+    };
     let step = STRIP_STEP.as_millis() as i64;
     let end = visitor.now.as_millisecond();
     let start = (end - DAY.as_millis() as i64) / step * step;
-    let times = Times { start, end, step: Some(step) };
-    let Ok(result) = visitor.app.queries.run(expr, times, QUERY_TIMEOUT).await else { return BTreeMap::new() };
-    let QueryValue::Matrix(series) = result.value else { return BTreeMap::new() };
+    let times = Times {
+        start,
+        end,
+        step: Some(step),
+    };
+    let Ok(result) = visitor.app.queries.run(expr, times, QUERY_TIMEOUT).await else {
+        return BTreeMap::new();
+    };
+    let QueryValue::Matrix(series) = result.value else {
+        return BTreeMap::new();
+    };
     let slots = ((end - start) / step + 1) as usize;
     let mut states: BTreeMap<String, Vec<AlertState>> = BTreeMap::new();
     for one in &series {
-        let state = if one.labels.get("alertstate") == "firing" { AlertState::Firing } else { AlertState::Pending };
+        let state = if one.labels.get("alertstate") == "firing" {
+            AlertState::Firing
+        } else {
+            AlertState::Pending
+        };
         let row = states
             .entry(one.labels.get("alertname").to_owned())
             .or_insert_with(|| vec![AlertState::Inactive; slots]);
@@ -219,36 +269,60 @@ async fn histories(visitor: &Visitor) -> BTreeMap<String, Vec<ui::StateSpan>> {
             }
         }
     }
-    states.into_iter().map(|(name, row)| (name, spans(&row, start, step, visitor.now))).collect()
+    states
+        .into_iter()
+        .map(|(name, row)| (name, spans(&row, start, step, visitor.now)))
+        .collect()
 }
 
 /// Slots of equal state, joined.
 fn spans(row: &[AlertState], start: i64, step: i64, now: Timestamp) -> Vec<ui::StateSpan> {
-    let at = |slot: usize| Timestamp::from_millisecond(start + slot as i64 * step).map_or(now, |at| at.min(now));
+    let at = |slot: usize| {
+        Timestamp::from_millisecond(start + slot as i64 * step).map_or(now, |at| at.min(now))
+    };
     let mut spans: Vec<ui::StateSpan> = Vec::new();
     for (slot, state) in row.iter().enumerate() {
         let (state, to) = (alert_state(*state), at(slot + 1));
         match spans.last_mut() {
             Some(last) if last.state == state => last.to = to,
-            _ => spans.push(ui::StateSpan { from: at(slot), to, state }),
+            _ => spans.push(ui::StateSpan {
+                from: at(slot),
+                to,
+                state,
+            }),
         }
     }
     spans
 }
 
 fn all_quiet(now: Timestamp) -> Vec<ui::StateSpan> {
-    vec![ui::StateSpan { from: now - DAY, to: now, state: ui::AlertState::Inactive }]
+    vec![ui::StateSpan {
+        from: now - DAY,
+        to: now,
+        state: ui::AlertState::Inactive,
+    }]
 }
 
-fn history_of(histories: &BTreeMap<String, Vec<ui::StateSpan>>, rule: &RuleStatus, now: Timestamp) -> Vec<ui::StateSpan> {
+fn history_of(
+    histories: &BTreeMap<String, Vec<ui::StateSpan>>,
+    rule: &RuleStatus,
+    now: Timestamp,
+) -> Vec<ui::StateSpan> {
     if rule.kind != RuleKind::Alerting {
         return Vec::new();
     }
-    histories.get(&rule.name).cloned().unwrap_or_else(|| all_quiet(now))
+    histories
+        .get(&rule.name)
+        .cloned()
+        .unwrap_or_else(|| all_quiet(now))
 }
 
 fn source_of(group: &GroupStatus) -> String {
-    if group.file.is_empty() { "built in".to_owned() } else { group.file.to_string() }
+    if group.file.is_empty() {
+        "built in".to_owned()
+    } else {
+        group.file.to_string()
+    }
 }
 
 /// All rules.
@@ -267,8 +341,14 @@ pub(super) async fn rules(visitor: Visitor) -> Page {
             .map(|rule| rule_view(rule, history_of(&histories, rule, visitor.now)))
             .collect(),
     });
-    let page = ui::RulesPage { groups: groups.collect(), only_active: visitor.param("show") == "active" };
-    visitor.page(ui::render_rules(&visitor.chrome("Rules", ui::Nav::Rules), &page))
+    let page = ui::RulesPage {
+        groups: groups.collect(),
+        only_active: visitor.param("show") == "active",
+    };
+    Ok(shown(ui::render_rules(
+        &visitor.chrome("Rules", ui::Nav::Rules),
+        &page,
+    )))
 }
 
 /// One rule with its graph.
@@ -279,33 +359,59 @@ pub(super) async fn rule(visitor: Visitor) -> Page {
         .groups
         .iter()
         .filter(|group| group_name.is_empty() || group.name == group_name)
-        .find_map(|group| group.rules.iter().find(|rule| rule.name == name).map(|rule| (group, rule)));
-    let Some((group, rule)) = found else { return Err(visitor.missing("rule")) };
-    let since = rule.alerts.iter().map(|alert| alert.active_at).min().unwrap_or(visitor.now);
-    let range = charts::range_around(since.min(visitor.now - SignedDuration::from_mins(45)), visitor.now);
-    let chart = charts::of_rule(&visitor.app, &rule.query, None, range).await.map(|chart| ui::Chart {
-        id: "rule-chart".to_owned(),
-        title: if rule.kind == RuleKind::Alerting { "What it compares".to_owned() } else { "What it records".to_owned() },
-        spans: rule
-            .alerts
-            .iter()
-            .filter_map(|alert| {
-                alert.fired_at.map(|from| ui::Span {
-                    from,
-                    to: visitor.now,
-                    label: "firing".to_owned(),
-                    tone: ui::Tone::Bad,
+        .find_map(|group| {
+            group
+                .rules
+                .iter()
+                .find(|rule| rule.name == name)
+                .map(|rule| (group, rule))
+        });
+    let Some((group, rule)) = found else {
+        return Err(visitor.missing("rule"));
+    };
+    let since = rule
+        .alerts
+        .iter()
+        .map(|alert| alert.active_at)
+        .min()
+        .unwrap_or(visitor.now);
+    let range = charts::range_around(
+        since.min(visitor.now - SignedDuration::from_mins(45)),
+        visitor.now,
+    );
+    let chart = charts::of_rule(&visitor.app, &rule.query, None, range)
+        .await
+        .map(|chart| ui::Chart {
+            id: "rule-chart".to_owned(),
+            title: if rule.kind == RuleKind::Alerting {
+                "What it compares".to_owned()
+            } else {
+                "What it records".to_owned()
+            },
+            spans: rule
+                .alerts
+                .iter()
+                .filter_map(|alert| {
+                    alert.fired_at.map(|from| ui::Span {
+                        from,
+                        to: visitor.now,
+                        label: "firing".to_owned(),
+                        tone: ui::Tone::Bad,
+                    })
                 })
-            })
-            .take(1)
-            .collect(),
-        ..chart
-    });
+                .take(1)
+                .collect(),
+            ..chart
+        });
     let case = visitor.app.core.view(|flow| {
         let cases = flow.pager.cases();
         let mut open = cases.into_iter().filter(|case| !case.is_resolved());
-        open.find(|case| case.alerts.values().any(|alert| alert.labels.get("alertname") == name))
-            .map(|case| (case.id.to_string(), case.title.clone()))
+        open.find(|case| {
+            case.alerts
+                .values()
+                .any(|alert| alert.labels.get("alertname") == name)
+        })
+        .map(|case| (case.id.to_string(), case.title.clone()))
     });
     let config = visitor.app.config();
     let labels = rule.labels.with("alertname", name);
@@ -319,7 +425,10 @@ pub(super) async fn rule(visitor: Visitor) -> Page {
         case,
         runbook: runbook.map(|runbook| (runbook.id.clone(), runbook.title.clone())),
     };
-    visitor.page(ui::render_rule(&visitor.chrome(name, ui::Nav::Rules), &page))
+    Ok(shown(ui::render_rule(
+        &visitor.chrome(name, ui::Nav::Rules),
+        &page,
+    )))
 }
 
 // === Objectives ===
@@ -338,9 +447,17 @@ pub(super) async fn slo_views(visitor: &Visitor, charts: bool) -> Vec<ui::SloVie
 
 async fn slo_view(visitor: &Visitor, slo: &Slo, with_chart: bool) -> Option<ui::SloView> {
     let app = &visitor.app;
-    let (engine, source, asked) = (app.queries.engine().clone(), std::sync::Arc::clone(app.queries.source()), slo.clone());
+    let (engine, source, asked) = (
+        app.queries.engine().clone(),
+        std::sync::Arc::clone(app.queries.source()),
+        slo.clone(),
+    );
     let time = visitor.now.as_millisecond();
-    let status = app.queries.off_loop(QUERY_TIMEOUT, move || asked.status(&*source, &engine, time)).await.ok()?;
+    let status = app
+        .queries
+        .off_loop(QUERY_TIMEOUT, move || asked.status(&*source, &engine, time))
+        .await
+        .ok()?;
     let pairs = || slo.windows.page.iter().chain(&slo.windows.ticket);
     let burns = status
         .burn
@@ -354,19 +471,30 @@ async fn slo_view(visitor: &Visitor, slo: &Slo, with_chart: bool) -> Option<ui::
             }
         })
         .collect();
-    let attained = status.bad.zip(status.total).filter(|(_, total)| *total > 0.0).map(|(bad, total)| 1.0 - bad / total);
+    let attained = status
+        .bad
+        .zip(status.total)
+        .filter(|(_, total)| *total > 0.0)
+        .map(|(bad, total)| 1.0 - bad / total);
     let case = app.core.view(|flow| {
         let cases = flow.pager.cases();
         let mut open = cases.into_iter().filter(|case| !case.is_resolved());
-        open.find(|case| case.labels.get("slo") == slo.name).map(|case| (case.id.to_string(), case.title.clone()))
+        open.find(|case| case.labels.get("slo") == slo.name)
+            .map(|case| (case.id.to_string(), case.title.clone()))
     });
-    let chart = if with_chart { slo_chart(visitor, slo).await } else { None };
+    let chart = if with_chart {
+        slo_chart(visitor, slo).await
+    } else {
+        None
+    };
     Some(ui::SloView {
         name: slo.name.clone(),
         description: slo.description.clone(),
         objective: slo.objective,
         window: format_duration(slo.window),
-        attained: attained.or(status.budget_left.map(|left| 1.0 - (1.0 - left) * slo.budget())),
+        attained: attained.or(status
+            .budget_left
+            .map(|left| 1.0 - (1.0 - left) * slo.budget())),
         budget_left: status.budget_left,
         burns,
         runs_out_at: status.runs_out_in.map(|after| visitor.now + signed(after)),
@@ -378,10 +506,20 @@ async fn slo_view(visitor: &Visitor, slo: &Slo, with_chart: bool) -> Option<ui::
 
 async fn slo_chart(visitor: &Visitor, slo: &Slo) -> Option<ui::Chart> {
     // From where there is something to see: the window, or the first sample.
-    let oldest = visitor.app.series.stats().time.and_then(|(first, _)| Timestamp::from_millisecond(first).ok());
+    let oldest = visitor
+        .app
+        .series
+        .stats()
+        .time
+        .and_then(|(first, _)| Timestamp::from_millisecond(first).ok());
     let window = visitor.now - signed(slo.window).min(DAY * 400);
     let from = oldest.map_or(window, |oldest| oldest.max(window));
-    let chart = charts::of_expr(&visitor.app, &slo.queries().budget_left, (from, visitor.now)).await?;
+    let chart = charts::of_expr(
+        &visitor.app,
+        &slo.queries().budget_left,
+        (from, visitor.now),
+    )
+    .await?;
     Some(ui::Chart {
         id: format!("slo-{}", path::encode(&slo.name)),
         title: "Budget left".to_owned(),
@@ -392,6 +530,11 @@ async fn slo_chart(visitor: &Visitor, slo: &Slo) -> Option<ui::Chart> {
 
 /// All objectives.
 pub(super) async fn slos(visitor: Visitor) -> Page {
-    let page = ui::SlosPage { slos: slo_views(&visitor, true).await };
-    visitor.page(ui::render_slos(&visitor.chrome("SLOs", ui::Nav::Slos), &page))
+    let page = ui::SlosPage {
+        slos: slo_views(&visitor, true).await,
+    };
+    Ok(shown(ui::render_slos(
+        &visitor.chrome("SLOs", ui::Nav::Slos),
+        &page,
+    )))
 }
