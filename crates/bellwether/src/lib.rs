@@ -14,6 +14,7 @@
 )]
 
 pub mod app;
+pub mod browser;
 pub mod cli;
 pub mod client;
 pub mod commands;
