@@ -75,6 +75,8 @@ fn refused(page: impl IntoResponse) -> Response {
 struct Credentials {
     name: String,
     password: String,
+    /// The password once more, where a new one is set.
+    password2: Option<String>,
     #[serde(default)]
     next: String,
     #[serde(default)]
@@ -120,6 +122,9 @@ async fn set_up(State(app): State<Arc<App>>, Form(form): Form<Credentials>) -> R
     let (ticket, password) = (form.ticket.clone(), Secret::new(form.password));
     if !app.auth.lock().unwrap_or_else(PoisonError::into_inner).ticket_is_good(&ticket, now) {
         return Ok(refused(pages::login(&app, "/", Some(&AuthError::Ticket.to_string()))));
+    }
+    if form.password2.as_deref().is_some_and(|again| again != password.expose()) {
+        return Ok(refused(pages::setup(&app, &form.ticket, Some("the two passwords differ"))));
     }
     let hash = off_loop(move || hash_password(&password)).await?;
     let login = hash.and_then(|hash| {
