@@ -213,3 +213,18 @@ fn a_disk_that_fills_pages_hours_before_it_is_full() {
     // Nearly full, but nothing is written: no page.
     assert_eq!(play(40, |_| disk(30e9)), [""; 0]);
 }
+
+#[test]
+fn every_named_runbook_is_a_page_of_the_repository() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../runbooks");
+    for rule in groups().iter().flat_map(|group| &group.rules) {
+        let annotations = rule.annotation_texts();
+        let name = annotations.get("runbook");
+        let page = folder.join(format!("{name}.md"));
+        assert!(
+            name.is_empty() || page.is_file(),
+            "{}: no runbook {name:?}",
+            rule.name
+        );
+    }
+}
