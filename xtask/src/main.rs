@@ -3,7 +3,11 @@
 //! Invariants: every check that CI runs is a command here, so that it can be run alone; nothing here is needed to
 //! build or run the product.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool talks to its terminal"
+)]
 #![expect(
     clippy::disallowed_methods,
     reason = "a development tool reads the environment and the clock itself; it must build without the product"
@@ -27,29 +31,72 @@ type Step = fn(&[String]) -> Outcome;
 type Task = (&'static str, &'static str, Step);
 
 const TASKS: &[Task] = &[
-    ("demo", "build and run the demo (arguments go to `bellwether demo`)", demo),
-    ("test", "install or build what the tests need, then run all of them", test),
-    ("ci", "everything CI runs: test, fmt, lint, docs, policy, tidy, conformance", ci),
+    (
+        "demo",
+        "build and run the demo (arguments go to `bellwether demo`)",
+        demo,
+    ),
+    (
+        "test",
+        "install or build what the tests need, then run all of them",
+        test,
+    ),
+    (
+        "ci",
+        "everything CI runs: test, fmt, lint, docs, policy, tidy, conformance",
+        ci,
+    ),
     ("fmt", "check the formatting", fmt),
     ("lint", "clippy with warnings denied", lint),
-    ("docs", "build the API documentation with warnings denied", docs),
-    ("policy", "licences, sources and owners of dependencies", policy::check),
-    ("tidy", "dependency direction, file lengths, links, paths", tidy::check),
+    (
+        "docs",
+        "build the API documentation with warnings denied",
+        docs,
+    ),
+    (
+        "policy",
+        "licences, sources and owners of dependencies",
+        policy::check,
+    ),
+    (
+        "tidy",
+        "dependency direction, file lengths, links, paths",
+        tidy::check,
+    ),
     ("conformance", "scores on the public corpora", conformance),
-    ("sim", "simulate: --seed N --days N (arguments go to `bellwether sim`)", sim),
-    ("screenshots", "make the pictures of the README with headless Chromium", screenshots),
+    (
+        "sim",
+        "simulate: --seed N --days N (arguments go to `bellwether sim`)",
+        sim,
+    ),
+    (
+        "screenshots",
+        "make the pictures of the README with headless Chromium",
+        screenshots,
+    ),
     ("bench", "run a bench of bench/ by name", bench),
-    ("rebuild-time", "how long a one-line change in a leaf engine takes to rebuild", rebuild_time),
+    (
+        "rebuild-time",
+        "how long a one-line change in a leaf engine takes to rebuild",
+        rebuild_time,
+    ),
 ];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let Some((_, _, run)) = args.first().and_then(|name| TASKS.iter().find(|task| task.0 == name)) else {
+    let Some((_, _, run)) = args
+        .first()
+        .and_then(|name| TASKS.iter().find(|task| task.0 == name))
+    else {
         println!("cargo xtask <command>\n");
         for (name, meaning, _) in TASKS {
             println!("  {name:<14}{meaning}");
         }
-        return if args.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(64) };
+        return if args.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(64)
+        };
     };
     match run(&args[1..]) {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,7 +109,10 @@ fn main() -> ExitCode {
 
 /// The repository's root.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the root")
+        .to_owned()
 }
 
 /// Runs a program in the root and waits; its output goes to the terminal.
@@ -78,7 +128,11 @@ fn run_with(program: &str, args: &[&str], env: &[(&str, &str)]) -> Outcome {
         .current_dir(root())
         .status()
         .map_err(|error| format!("start {program}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{program} {} ended with {status}", args.join(" "))) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{program} {} ended with {status}", args.join(" ")))
+    }
 }
 
 fn cargo(args: &[&str]) -> Outcome {
@@ -118,11 +172,23 @@ fn fmt(_: &[String]) -> Outcome {
 }
 
 fn lint(_: &[String]) -> Outcome {
-    cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+    cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])
 }
 
 fn docs(_: &[String]) -> Outcome {
-    let args = ["doc", "--workspace", "--no-deps", "--document-private-items"];
+    let args = [
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+    ];
     run_with(env!("CARGO"), &args, &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
@@ -142,7 +208,10 @@ fn conformance(_: &[String]) -> Outcome {
         println!("skipped: {message}");
         return Ok(());
     }
-    let corpus = corpus.to_str().ok_or("the path of the corpora is not UTF-8")?.to_owned();
+    let corpus = corpus
+        .to_str()
+        .ok_or("the path of the corpora is not UTF-8")?
+        .to_owned();
     bellwether(&["conformance"], &[corpus])
 }
 
@@ -163,7 +232,11 @@ fn ci(_: &[String]) -> Outcome {
             failed.push(name);
         }
     }
-    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("failed: {}", failed.join(", ")))
+    }
 }
 
 fn screenshots(args: &[String]) -> Outcome {
@@ -173,7 +246,9 @@ fn screenshots(args: &[String]) -> Outcome {
 
 fn bench(args: &[String]) -> Outcome {
     let Some(name) = args.first() else {
-        return Err("name a bench: cargo xtask bench <name>; bench/README.md lists them".to_owned());
+        return Err(
+            "name a bench: cargo xtask bench <name>; bench/README.md lists them".to_owned(),
+        );
     };
     run("bash", &[&format!("bench/{name}/run")])
 }
@@ -183,8 +258,11 @@ fn rebuild_time(_: &[String]) -> Outcome {
     cargo(&["build", "--package", "bellwether"])?;
     for krate in ["act", "page", "judge", "promql"] {
         let file = root().join(format!("crates/{krate}/src/lib.rs"));
-        let text = std::fs::read_to_string(&file).map_err(|error| format!("read {krate}: {error}"))?;
-        let write = |text: &str| std::fs::write(&file, text).map_err(|error| format!("write {krate}: {error}"));
+        let text =
+            std::fs::read_to_string(&file).map_err(|error| format!("read {krate}: {error}"))?;
+        let write = |text: &str| {
+            std::fs::write(&file, text).map_err(|error| format!("write {krate}: {error}"))
+        };
         write(&format!("{text}\nconst _: () = ();\n"))?;
         let result = timed(&format!("rebuild after one line in {krate}"), || {
             cargo(&["build", "--quiet", "--package", "bellwether"])

@@ -9,8 +9,20 @@ use crate::{Outcome, root};
 
 /// Licences that may be in the tree. A compound licence passes when one alternative does.
 const LICENCES: &[&str] = &[
-    "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0",
-    "CC0-1.0", "CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0", "Unicode-3.0", "Unlicense", "Zlib",
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
 ];
 
 /// Crates that must not be in the tree, and why.
@@ -35,7 +47,9 @@ const OWNED: &[(&str, &[&str])] = &[
 
 pub(crate) fn check(_: &[String]) -> Outcome {
     let metadata = metadata()?;
-    let packages = metadata["packages"].as_array().ok_or("cargo metadata has no packages")?;
+    let packages = metadata["packages"]
+        .as_array()
+        .ok_or("cargo metadata has no packages")?;
     let mut faults = BTreeSet::new();
     for package in packages {
         let text = |key: &str| package[key].as_str().unwrap_or_default();
@@ -44,7 +58,10 @@ pub(crate) fn check(_: &[String]) -> Outcome {
             faults.insert(format!("{name} is not allowed: {why}"));
         }
         if !allowed(text("license")) {
-            faults.insert(format!("{name} {version}: licence {:?} is not on the list", text("license")));
+            faults.insert(format!(
+                "{name} {version}: licence {:?} is not on the list",
+                text("license")
+            ));
         }
         let source = package["source"].as_str();
         if source.is_some_and(|source| !source.starts_with("registry+")) {
@@ -55,7 +72,10 @@ pub(crate) fn check(_: &[String]) -> Outcome {
         }
     }
     if faults.is_empty() {
-        println!("policy: {} packages, licences, sources and owners as agreed", packages.len());
+        println!(
+            "policy: {} packages, licences, sources and owners as agreed",
+            packages.len()
+        );
         return Ok(());
     }
     Err(faults.into_iter().collect::<Vec<_>>().join("\n"))
@@ -70,16 +90,20 @@ fn owned(package: &Value, name: &str, faults: &mut BTreeSet<String>) {
             && !is_dev
             && !owners.contains(&name)
         {
-            faults.insert(format!("{name} uses {used}, which belongs to {}", owners.join(", ")));
+            faults.insert(format!(
+                "{name} uses {used}, which belongs to {}",
+                owners.join(", ")
+            ));
         }
     }
 }
 
 fn allowed(expression: &str) -> bool {
     let alternatives = expression.replace('/', " OR ").replace(['(', ')'], "");
-    alternatives
-        .split(" OR ")
-        .any(|all| all.split(" AND ").all(|licence| LICENCES.contains(&licence.trim())))
+    alternatives.split(" OR ").any(|all| {
+        all.split(" AND ")
+            .all(|licence| LICENCES.contains(&licence.trim()))
+    })
 }
 
 fn metadata() -> Result<Value, String> {
@@ -100,7 +124,11 @@ mod tests {
 
     #[test]
     fn compound_licences_pass_by_one_alternative() {
-        assert!(allowed("MIT OR Apache-2.0") && allowed("(MIT OR GPL-3.0) AND ISC") && allowed("MIT/Unlicense"));
+        assert!(
+            allowed("MIT OR Apache-2.0")
+                && allowed("(MIT OR GPL-3.0) AND ISC")
+                && allowed("MIT/Unlicense")
+        );
         assert!(!allowed("GPL-3.0") && !allowed("MIT AND AGPL-3.0") && !allowed(""));
     }
 }

@@ -22,7 +22,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("series", &["model", "env"]),
     ("store", &["model", "env"]),
     ("connect", &["model", "env"]),
-    ("sim", &["model", "promql", "judge", "page", "act", "flow", "store"]),
+    (
+        "sim",
+        &[
+            "model", "yaml", "promql", "judge", "page", "act", "flow", "store",
+        ],
+    ),
 ];
 
 /// Lines that a Rust file may have. Files that are longer today are listed with their length, which may only shrink.
@@ -47,22 +52,38 @@ pub(crate) fn check(_: &[String]) -> Outcome {
 /// Reads the crates' manifests: an edge that [`MAY_USE`] does not allow is a fault.
 fn directions(faults: &mut Vec<String>) -> Outcome {
     let allowed: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
-    let folders = fs::read_dir(root().join("crates")).map_err(|error| format!("list crates: {error}"))?;
+    let folders =
+        fs::read_dir(root().join("crates")).map_err(|error| format!("list crates: {error}"))?;
     for folder in folders.flatten() {
         let name = folder.file_name().to_string_lossy().into_owned();
         if name == "bellwether" {
             continue;
         }
-        let Ok(manifest) = fs::read_to_string(folder.path().join("Cargo.toml")) else { continue };
-        let Some(may_use) = allowed.get(name.as_str()) else {
-            faults.push(format!("crates/{name}: say in xtask/src/tidy.rs which crates it may use"));
+        let Ok(manifest) = fs::read_to_string(folder.path().join("Cargo.toml")) else {
             continue;
         };
-        let normal = manifest.split("[dev-dependencies]").next().unwrap_or_default();
-        for line in normal.lines().filter_map(|line| line.strip_prefix("bellwether-")) {
-            let used: String = line.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+        let Some(may_use) = allowed.get(name.as_str()) else {
+            faults.push(format!(
+                "crates/{name}: say in xtask/src/tidy.rs which crates it may use"
+            ));
+            continue;
+        };
+        let normal = manifest
+            .split("[dev-dependencies]")
+            .next()
+            .unwrap_or_default();
+        for line in normal
+            .lines()
+            .filter_map(|line| line.strip_prefix("bellwether-"))
+        {
+            let used: String = line
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || *c == '-')
+                .collect();
             if !may_use.contains(&used.as_str()) {
-                faults.push(format!("crates/{name} must not use bellwether-{used} (ARCHITECTURE.md, direction)"));
+                faults.push(format!(
+                    "crates/{name} must not use bellwether-{used} (ARCHITECTURE.md, direction)"
+                ));
             }
         }
     }
@@ -75,28 +96,48 @@ fn tracked_files() -> Result<Vec<String>, String> {
         .current_dir(root())
         .output()
         .map_err(|error| format!("start git: {error}"))?;
-    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(str::to_owned)
+        .collect())
 }
 
 fn check_file(file: &str, faults: &mut Vec<String>) {
     let path = root().join(file);
-    let Ok(text) = fs::read_to_string(&path) else { return };
-    let is = |end: &str| Path::new(file).extension().is_some_and(|found| found == end);
+    let Ok(text) = fs::read_to_string(&path) else {
+        return;
+    };
+    let is = |end: &str| {
+        Path::new(file)
+            .extension()
+            .is_some_and(|found| found == end)
+    };
     if is("rs") {
         let lines = text.lines().count();
-        let max = LONGER.iter().find(|(name, _)| *name == file).map_or(LINES_MAX, |(_, lines)| *lines);
+        let max = LONGER
+            .iter()
+            .find(|(name, _)| *name == file)
+            .map_or(LINES_MAX, |(_, lines)| *lines);
         if lines > max {
-            faults.push(format!("{file}: {lines} lines, more than {max}: would a reader rather have two files?"));
+            faults.push(format!(
+                "{file}: {lines} lines, more than {max}: would a reader rather have two files?"
+            ));
         }
         if file.ends_with("/mod.rs") {
             faults.push(format!("{file}: name the module's file after the module"));
         }
     }
-    let is_text = ["rs", "md", "toml", "yml", "yaml", "js", "css", "sh"].into_iter().any(is);
+    let is_text = ["rs", "md", "toml", "yml", "yaml", "js", "css", "sh"]
+        .into_iter()
+        .any(is);
     if is_text || file.starts_with(".ci/") {
         for (index, line) in text.lines().enumerate() {
             let at = format!("{file}:{}", index + 1);
-            if file != "xtask/src/tidy.rs" && ["/work/", "/root/", "/home/"].iter().any(|path| line.contains(path)) {
+            if file != "xtask/src/tidy.rs"
+                && ["/work/", "/root/", "/home/"]
+                    .iter()
+                    .any(|path| line.contains(path))
+            {
                 faults.push(format!("{at}: a path of a machine"));
             }
         }
@@ -109,11 +150,18 @@ fn check_file(file: &str, faults: &mut Vec<String>) {
 /// Links to files of the repository must lead somewhere.
 fn links(file: &str, path: &Path, text: &str, faults: &mut Vec<String>) {
     for (index, line) in text.lines().enumerate() {
-        for target in line.split("](").skip(1).filter_map(|rest| rest.split([')', '#', ' ']).next()) {
+        for target in line
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split([')', '#', ' ']).next())
+        {
             let elsewhere = target.is_empty() || target.contains(':') || target.starts_with('/');
             let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
             if !elsewhere && !folder.join(target).exists() {
-                faults.push(format!("{file}:{}: link to {target}, which does not exist", index + 1));
+                faults.push(format!(
+                    "{file}:{}: link to {target}, which does not exist",
+                    index + 1
+                ));
             }
         }
     }
@@ -121,12 +169,18 @@ fn links(file: &str, path: &Path, text: &str, faults: &mut Vec<String>) {
 
 /// Decision records are numbered without gaps.
 fn adr_numbers(files: &[String], faults: &mut Vec<String>) {
-    let names = files.iter().filter_map(|file| file.strip_prefix("docs/adr/"));
-    let mut numbers: Vec<usize> = names.filter_map(|name| name.get(..4)?.parse().ok()).collect();
+    let names = files
+        .iter()
+        .filter_map(|file| file.strip_prefix("docs/adr/"));
+    let mut numbers: Vec<usize> = names
+        .filter_map(|name| name.get(..4)?.parse().ok())
+        .collect();
     numbers.sort_unstable();
     for (expected, number) in (1..).zip(numbers) {
         if number != expected {
-            faults.push(format!("docs/adr: number {expected:04} is missing or taken twice"));
+            faults.push(format!(
+                "docs/adr: number {expected:04} is missing or taken twice"
+            ));
             return;
         }
     }

@@ -113,7 +113,11 @@ impl App {
             retention: parts.retention,
             started_at: now,
             config: ArcSwap::from_pointee(parts.config),
-            loaded: Mutex::new(Loaded { at: now, ok: true, problems: parts.problems }),
+            loaded: Mutex::new(Loaded {
+                at: now,
+                ok: true,
+                problems: parts.problems,
+            }),
         }
     }
 
@@ -124,7 +128,10 @@ impl App {
 
     /// How the last load went.
     pub fn loaded(&self) -> Loaded {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Whether the last reload worked.
@@ -175,14 +182,21 @@ impl App {
     async fn apply(&self, config: Arc<Config>) {
         self.config.store(Arc::clone(&config));
         self.scrapes.apply(self.jobs(&config));
-        self.judge.configure(config.groups(), &config.globals, &self.external_url);
-        self.core.configure(|flow| flow.set_run_settings(config.runs.clone()));
+        self.judge
+            .configure(config.groups(), &config.globals, &self.external_url);
+        self.core
+            .configure(|flow| flow.set_run_settings(config.runs.clone()));
         let mut page = (*config.page).clone();
         if page.external_url.is_empty() {
             page.external_url.clone_from(&self.external_url);
         }
         let event = bellwether_page::PagerEvent::Reconfigure(Arc::new(page));
-        if self.core.send(bellwether_flow::Input::Page(event)).await.is_err() {
+        if self
+            .core
+            .send(bellwether_flow::Input::Page(event))
+            .await
+            .is_err()
+        {
             tracing::debug!("stopping: the new configuration reaches nobody");
         }
     }
@@ -200,7 +214,10 @@ impl App {
             });
         }
         let collectors = if config.host {
-            vec![CollectorConfig::host(interval), CollectorConfig::processes(interval)]
+            vec![
+                CollectorConfig::host(interval),
+                CollectorConfig::processes(interval),
+            ]
         } else {
             Vec::new()
         };
@@ -209,6 +226,11 @@ impl App {
             interval,
             ..FindOptions::default()
         });
-        Jobs { scrapes, probes: config.probes.clone(), collectors, find }
+        Jobs {
+            scrapes,
+            probes: config.probes.clone(),
+            collectors,
+            find,
+        }
     }
 }

@@ -39,9 +39,19 @@ pub struct Browser {
 
 impl Window {
     /// A desktop window.
-    pub const DESKTOP: Self = Self { width: 1280, height: 900, phone: false, dark: false };
+    pub const DESKTOP: Self = Self {
+        width: 1280,
+        height: 900,
+        phone: false,
+        dark: false,
+    };
     /// A phone.
-    pub const PHONE: Self = Self { width: 390, height: 844, phone: true, dark: false };
+    pub const PHONE: Self = Self {
+        width: 390,
+        height: 844,
+        phone: true,
+        dark: false,
+    };
 
     /// The same in the dark.
     #[must_use]
@@ -79,22 +89,42 @@ impl Browser {
         let port = tokio::time::timeout(TIME_MAX, port_of(&mut driver))
             .await
             .map_err(|_| "chromedriver did not say its port".to_owned())??;
-        let http = reqwest::Client::builder().timeout(TIME_MAX).no_proxy().build();
+        let http = reqwest::Client::builder()
+            .timeout(TIME_MAX)
+            .no_proxy()
+            .build();
         let http = http.map_err(|error| error.to_string())?;
-        let profile = std::env::temp_dir().join(format!("bellwether-browser-{}", &bellwether_env::random_token()[..8]));
-        let mut browser =
-            Self { driver, http, session: format!("http://127.0.0.1:{port}/session"), profile };
+        let profile = std::env::temp_dir().join(format!(
+            "bellwether-browser-{}",
+            &bellwether_env::random_token()[..8]
+        ));
+        let mut browser = Self {
+            driver,
+            http,
+            session: format!("http://127.0.0.1:{port}/session"),
+            profile,
+        };
         let answer = browser.post("", &browser.capabilities(window)).await?;
-        let id = answer["sessionId"].as_str().ok_or("chromedriver gave no session")?.to_owned();
+        let id = answer["sessionId"]
+            .as_str()
+            .ok_or("chromedriver gave no session")?
+            .to_owned();
         browser.session = format!("{}/{id}", browser.session);
         let scheme = if window.dark { "dark" } else { "light" };
         let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        browser.devtools("Emulation.setEmulatedMedia", &media).await?;
+        browser
+            .devtools("Emulation.setEmulatedMedia", &media)
+            .await?;
         Ok(browser)
     }
 
     fn capabilities(&self, window: Window) -> Value {
-        let Window { width, height, phone, .. } = window;
+        let Window {
+            width,
+            height,
+            phone,
+            ..
+        } = window;
         let mut options = json!({"args": [
             "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -103,26 +133,39 @@ impl Browser {
             format!("--user-data-dir={}", self.profile.display()),
         ]});
         if phone {
-            options["mobileEmulation"] =
-                json!({"deviceMetrics": {"width": width, "height": height, "pixelRatio": 2.0, "touch": true}});
+            options["mobileEmulation"] = json!({"deviceMetrics": {"width": width, "height": height, "pixelRatio": 2.0, "touch": true}});
         }
         json!({"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}})
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value, Fault> {
-        let request = self.http.post(format!("{}{path}", self.session)).header("content-type", "application/json");
-        let response = request.body(body.to_string()).send().await.map_err(|error| error.to_string())?;
+        let request = self
+            .http
+            .post(format!("{}{path}", self.session))
+            .header("content-type", "application/json");
+        let response = request
+            .body(body.to_string())
+            .send()
+            .await
+            .map_err(|error| error.to_string())?;
         let text = response.text().await.map_err(|error| error.to_string())?;
         let mut answer: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         let value = answer["value"].take();
         match value["error"].as_str() {
-            Some(error) => Err(format!("{error}: {}", value["message"].as_str().unwrap_or_default())),
+            Some(error) => Err(format!(
+                "{error}: {}",
+                value["message"].as_str().unwrap_or_default()
+            )),
             None => Ok(value),
         }
     }
 
     async fn devtools(&self, command: &str, params: &Value) -> Result<Value, Fault> {
-        self.post("/goog/cdp/execute", &json!({"cmd": command, "params": params})).await
+        self.post(
+            "/goog/cdp/execute",
+            &json!({"cmd": command, "params": params}),
+        )
+        .await
     }
 
     /// Opens an address.
@@ -132,12 +175,16 @@ impl Browser {
 
     /// Runs a function body in the page and gives what it returns.
     pub async fn run(&self, script: &str) -> Result<Value, Fault> {
-        self.post("/execute/sync", &json!({"script": script, "args": []})).await
+        self.post("/execute/sync", &json!({"script": script, "args": []}))
+            .await
     }
 
     /// The visible text of the first element that matches; `None` when there is none.
     pub async fn text(&self, css: &str) -> Result<Option<String>, Fault> {
-        let script = format!("const e = document.querySelector({}); return e && e.innerText;", json!(css));
+        let script = format!(
+            "const e = document.querySelector({}); return e && e.innerText;",
+            json!(css)
+        );
         Ok(self.run(&script).await?.as_str().map(str::to_owned))
     }
 
@@ -150,8 +197,14 @@ impl Browser {
                 return Ok(());
             }
             if clock.monotonic() > TIME_MAX {
-                let body = self.text("body").await.unwrap_or_default().unwrap_or_default();
-                return Err(format!("waited {TIME_MAX:?} for {script}; the page says:\n{body}"));
+                let body = self
+                    .text("body")
+                    .await
+                    .unwrap_or_default()
+                    .unwrap_or_default();
+                return Err(format!(
+                    "waited {TIME_MAX:?} for {script}; the page says:\n{body}"
+                ));
             }
             pause(Duration::from_millis(100)).await;
         }
@@ -159,28 +212,48 @@ impl Browser {
 
     /// Waits until an element is there.
     pub async fn wait_for(&self, css: &str) -> Result<(), Fault> {
-        self.wait_until(&format!("return document.querySelector({}) !== null;", json!(css))).await
+        self.wait_until(&format!(
+            "return document.querySelector({}) !== null;",
+            json!(css)
+        ))
+        .await
     }
 
     /// A real click (or tap) in the middle of the first element that matches, after it was scrolled into view.
     pub async fn click(&self, css: &str) -> Result<(), Fault> {
-        let found = self.post("/element", &json!({"using": "css selector", "value": css})).await?;
-        let id = found.as_object().and_then(|map| map.values().next()).and_then(Value::as_str);
+        let found = self
+            .post("/element", &json!({"using": "css selector", "value": css}))
+            .await?;
+        let id = found
+            .as_object()
+            .and_then(|map| map.values().next())
+            .and_then(Value::as_str);
         let id = id.ok_or_else(|| format!("no element {css}"))?;
-        self.post(&format!("/element/{id}/click"), &json!({})).await.map(drop)
+        self.post(&format!("/element/{id}/click"), &json!({}))
+            .await
+            .map(drop)
     }
 
     /// Types into the first element that matches.
     pub async fn type_into(&self, css: &str, text: &str) -> Result<(), Fault> {
-        let found = self.post("/element", &json!({"using": "css selector", "value": css})).await?;
-        let id = found.as_object().and_then(|map| map.values().next()).and_then(Value::as_str);
+        let found = self
+            .post("/element", &json!({"using": "css selector", "value": css}))
+            .await?;
+        let id = found
+            .as_object()
+            .and_then(|map| map.values().next())
+            .and_then(Value::as_str);
         let id = id.ok_or_else(|| format!("no element {css}"))?;
-        self.post(&format!("/element/{id}/value"), &json!({"text": text})).await.map(drop)
+        self.post(&format!("/element/{id}/value"), &json!({"text": text}))
+            .await
+            .map(drop)
     }
 
     /// A picture of the window, as PNG.
     pub async fn picture(&self) -> Result<Vec<u8>, Fault> {
-        let shot = self.devtools("Page.captureScreenshot", &json!({"format": "png"})).await?;
+        let shot = self
+            .devtools("Page.captureScreenshot", &json!({"format": "png"}))
+            .await?;
         let data = shot["data"].as_str().ok_or("no picture")?;
         STANDARD.decode(data).map_err(|error| error.to_string())
     }
@@ -191,8 +264,12 @@ async fn port_of(driver: &mut Child) -> Result<u16, Fault> {
     let stdout = driver.stdout.take().ok_or("chromedriver has no output")?;
     let mut lines = BufReader::new(stdout).lines();
     while let Some(line) = lines.next_line().await.map_err(|error| error.to_string())? {
-        let port = line.split("on port ").nth(1).and_then(|rest| rest.trim_end_matches('.').parse().ok());
-        if let Some(port) = port {
+        // The first line says the port that was asked for, which is 0.
+        let port = line
+            .split("on port ")
+            .nth(1)
+            .and_then(|rest| rest.trim_end_matches('.').parse().ok());
+        if let Some(port) = port.filter(|port| *port != 0) {
             // Keep reading, so that it never waits for a full pipe.
             crate::app::spawn("read chromedriver's output", async move {
                 while let Ok(Some(_)) = lines.next_line().await {}

@@ -11,7 +11,12 @@ pub const SUPERVISE: &str = "supervise-step";
 
 /// The production engineer in a box: observe, judge, page, act.
 #[derive(Debug, Parser)]
-#[command(name = "bellwether", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "bellwether",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

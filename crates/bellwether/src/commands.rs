@@ -36,7 +36,12 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Sim(_) => ExitCode::FAILURE,
         Command::Conformance { corpus } => conformance::run(&corpus),
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "bellwether", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "bellwether",
+                &mut std::io::stdout(),
+            );
             ExitCode::SUCCESS
         }
     }
@@ -46,7 +51,10 @@ pub fn run(cli: Cli) -> ExitCode {
 fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     // Two providers of cryptography would be an error at the first connection; there is only one, named here.
     drop(rustls::crypto::ring::default_provider().install_default());
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => {
             let code = runtime.block_on(work);
             runtime.shutdown_background();

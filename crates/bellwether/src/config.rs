@@ -19,10 +19,10 @@ use bellwether_observe::probe::ProbeConfig;
 use bellwether_observe::{ScrapeConfig, ScrapeGlobals, read_probes, read_scrape_configs};
 use bellwether_page::PageConfig;
 use bellwether_page::config::ReadOptions;
-use bellwether_yaml::{MapReader, Node};
+use bellwether_yaml::{MapReader, Node, Value};
 
-/// Keys of `global` that are Prometheus'; the pager does not look at them.
-const PROMETHEUS_GLOBALS: [&str; 18] = [
+/// Keys of `global` that are Prometheus'; the pager does not look at them, and scraping looks at no others.
+const PROMETHEUS_GLOBALS: [&str; 24] = [
     "scrape_interval",
     "scrape_timeout",
     "scrape_protocols",
@@ -41,6 +41,12 @@ const PROMETHEUS_GLOBALS: [&str; 18] = [
     "metric_name_validation_scheme",
     "metric_name_escaping_scheme",
     "extra_scrape_metrics",
+    "scrape_native_histograms",
+    "always_scrape_classic_histograms",
+    "scrape_classic_histograms",
+    "convert_classic_histograms_to_nhcb",
+    "native_histogram_bucket_limit",
+    "native_histogram_min_bucket_factor",
 ];
 /// Files that one pattern may find, and their size.
 const FILES_MAX: usize = 10_000;
@@ -72,7 +78,12 @@ fn read_yaml(file: &Path, problems: &mut Problems) -> Option<(Node, String)> {
     match std::fs::read_to_string(file) {
         Ok(text) => Some((bellwether_yaml::parse(&name, &text, problems)?, text)),
         Err(error) => {
-            problems.push(Problem::error(&name.as_str().into(), 0, 0, format!("cannot be read: {error}")));
+            problems.push(Problem::error(
+                &name.as_str().into(),
+                0,
+                0,
+                format!("cannot be read: {error}"),
+            ));
             None
         }
     }
@@ -84,7 +95,12 @@ impl Config {
     /// Without a file: this host, what is found on it, the default rules, the person at the keyboard.
     pub fn without_file() -> (Self, Problems) {
         let mut problems = Problems::default();
-        let node = Node { value: bellwether_yaml::Value::Null, file: "".into(), line: 0, column: 0 };
+        let node = Node {
+            value: Value::Null,
+            file: "".into(),
+            line: 0,
+            column: 0,
+        };
         let config = Self::read(None, &node, String::new(), &mut problems);
         (config, problems)
     }
@@ -92,17 +108,22 @@ impl Config {
     /// Reads a file and everything it names.
     pub fn load(file: &Path) -> (Option<Self>, Problems) {
         let mut problems = Problems::default();
-        let Some((node, text)) = read_yaml(file, &mut problems) else { return (None, problems) };
+        let Some((node, text)) = read_yaml(file, &mut problems) else {
+            return (None, problems);
+        };
         let config = Self::read(Some(file), &node, text, &mut problems);
         problems.sort();
         (Some(config), problems)
     }
 
     fn read(file: Option<&Path>, node: &Node, text: String, problems: &mut Problems) -> Self {
-        let base = file.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+        let base = file
+            .and_then(Path::parent)
+            .unwrap_or(Path::new(""))
+            .to_owned();
         let mut map = MapReader::new(node, "configuration", problems);
         let globals = match map.take("global") {
-            Some(node) => ScrapeGlobals::read(node, map.problems()),
+            Some(node) => ScrapeGlobals::read(&prometheus_part(node), map.problems()),
             None => ScrapeGlobals {
                 // Without a word, look as often as people expect of a small system.
                 scrape_interval: Duration::from_secs(15),
@@ -118,8 +139,10 @@ impl Config {
             Some(node) => read_probes(node, &globals, map.problems()),
             None => Vec::new(),
         };
-        let options =
-            ReadOptions { foreign_global_keys: PROMETHEUS_GLOBALS.to_vec(), ..ReadOptions::default() };
+        let options = ReadOptions {
+            foreign_global_keys: PROMETHEUS_GLOBALS.to_vec(),
+            ..ReadOptions::default()
+        };
         let page = PageConfig::read(&mut map, &options);
         let mut rules = read_rules(&mut map, &base);
         let slos = match map.take("slos") {
@@ -134,7 +157,10 @@ impl Config {
         let find_services = map.boolean("find_services").unwrap_or(true);
         for (key, instead) in NOT_YET {
             if let Some(node) = map.take(key) {
-                map.problems().push(node.warning(format!("`{key}` is read but has no effect yet")).with_hint(*instead));
+                map.problems().push(
+                    node.warning(format!("`{key}` is read but has no effect yet"))
+                        .with_hint(*instead),
+                );
             }
         }
         map.finish();
@@ -164,15 +190,28 @@ impl Config {
     /// The file's text with the values of secret keys replaced.
     pub fn redacted(&self) -> String {
         const SECRET: [&str; 12] = [
-            "password", "secret", "token", "credentials", "api_key", "service_key", "routing_key", "_url",
-            "webhook", "user_key", "key:", "authorization",
+            "password",
+            "secret",
+            "token",
+            "credentials",
+            "api_key",
+            "service_key",
+            "routing_key",
+            "_url",
+            "webhook",
+            "user_key",
+            "key:",
+            "authorization",
         ];
         let lines = self.text.lines().map(|line| {
             let trimmed = line.trim_start().trim_start_matches("- ");
             let key = trimmed.split(':').next().unwrap_or_default();
-            let secret = SECRET.iter().any(|word| format!("{key}:").contains(word)) && !key.ends_with("_file");
+            let secret = SECRET.iter().any(|word| format!("{key}:").contains(word))
+                && !key.ends_with("_file");
             match line.find(':') {
-                Some(colon) if secret && line.len() > colon + 1 => format!("{}: <secret>", &line[..colon]),
+                Some(colon) if secret && line.len() > colon + 1 => {
+                    format!("{}: <secret>", &line[..colon])
+                }
                 _ => line.to_owned(),
             }
         });
@@ -180,11 +219,29 @@ impl Config {
     }
 }
 
+/// `global` without Alertmanager's keys, which the pager reads (and it reports those that nobody knows).
+fn prometheus_part(node: &Node) -> Node {
+    let mut part = node.clone();
+    if let Value::Map(entries) = &mut part.value {
+        entries.retain(|(key, _)| {
+            key.as_text()
+                .is_some_and(|key| PROMETHEUS_GLOBALS.contains(&key))
+        });
+    }
+    part
+}
+
 /// Prometheus' sections that do nothing here, and what to do instead.
 const NOT_YET: &[(&str, &str)] = &[
-    ("alerting", "alerts go to this server's own `route`; leave the section out"),
+    (
+        "alerting",
+        "alerts go to this server's own `route`; leave the section out",
+    ),
     ("remote_write", "samples stay in this server's own store"),
-    ("remote_read", "samples are read from this server's own store"),
+    (
+        "remote_read",
+        "samples are read from this server's own store",
+    ),
     ("storage", "retention is set by --retention"),
     ("tracing", "this server does not send traces"),
     ("otlp", "this server does not receive OTLP"),
@@ -195,7 +252,9 @@ const NOT_YET: &[(&str, &str)] = &[
 fn read_rules(map: &mut MapReader<'_, '_>, base: &Path) -> Vec<GroupConfig> {
     let mut groups = Vec::new();
     for node in map.list("rule_files") {
-        let Some(pattern) = map.reader().text(node, "rule_files") else { continue };
+        let Some(pattern) = map.reader().text(node, "rule_files") else {
+            continue;
+        };
         let files = match find_files(base, &pattern) {
             Ok(files) => files,
             Err(error) => {
@@ -205,33 +264,94 @@ fn read_rules(map: &mut MapReader<'_, '_>, base: &Path) -> Vec<GroupConfig> {
         };
         if files.is_empty() {
             let problem = node.warning(format!("no file matches {pattern:?}"));
-            map.problems().push(problem.with_hint("paths are relative to the configuration file"));
+            map.problems()
+                .push(problem.with_hint("paths are relative to the configuration file"));
         }
         for file in files {
             if let Ok(text) = std::fs::read_to_string(&file) {
-                groups.extend(RuleFile::read(&file.display().to_string(), &text, map.problems()));
+                groups.extend(RuleFile::read(
+                    &file.display().to_string(),
+                    &text,
+                    map.problems(),
+                ));
             } else {
-                map.problems().push(node.error(format!("{} cannot be read", file.display())));
+                map.problems()
+                    .push(node.error(format!("{} cannot be read", file.display())));
             }
         }
     }
     groups
 }
 
-/// Pages that come with the program, for the default rules.
+/// Pages that come with the program: one for each that a default rule names, and examples.
 const BUILT_IN_RUNBOOKS: &[(&str, &str)] = &[
-    ("runbooks/disk-full.md", include_str!("../../../runbooks/disk-full.md")),
-    ("runbooks/nginx-backend-down.md", include_str!("../../../runbooks/nginx-backend-down.md")),
-    ("runbooks/web-slow-replica.md", include_str!("../../../runbooks/web-slow-replica.md")),
+    (
+        "runbooks/bellwether-config.md",
+        include_str!("../../../runbooks/bellwether-config.md"),
+    ),
+    (
+        "runbooks/bellwether-deliveries.md",
+        include_str!("../../../runbooks/bellwether-deliveries.md"),
+    ),
+    (
+        "runbooks/bellwether-late.md",
+        include_str!("../../../runbooks/bellwether-late.md"),
+    ),
+    (
+        "runbooks/bellwether-promise.md",
+        include_str!("../../../runbooks/bellwether-promise.md"),
+    ),
+    (
+        "runbooks/bellwether-state.md",
+        include_str!("../../../runbooks/bellwether-state.md"),
+    ),
+    (
+        "runbooks/certificate-expiry.md",
+        include_str!("../../../runbooks/certificate-expiry.md"),
+    ),
+    (
+        "runbooks/disk-full.md",
+        include_str!("../../../runbooks/disk-full.md"),
+    ),
+    (
+        "runbooks/nginx-backend-down.md",
+        include_str!("../../../runbooks/nginx-backend-down.md"),
+    ),
+    (
+        "runbooks/nothing-answers.md",
+        include_str!("../../../runbooks/nothing-answers.md"),
+    ),
+    (
+        "runbooks/probe-failing.md",
+        include_str!("../../../runbooks/probe-failing.md"),
+    ),
+    (
+        "runbooks/probe-slow.md",
+        include_str!("../../../runbooks/probe-slow.md"),
+    ),
+    (
+        "runbooks/service-down.md",
+        include_str!("../../../runbooks/service-down.md"),
+    ),
+    (
+        "runbooks/web-slow-replica.md",
+        include_str!("../../../runbooks/web-slow-replica.md"),
+    ),
 ];
 
-fn read_runbooks(map: &mut MapReader<'_, '_>, base: &Path, _without_file: bool) -> (Library, Settings) {
+fn read_runbooks(
+    map: &mut MapReader<'_, '_>,
+    base: &Path,
+    _without_file: bool,
+) -> (Library, Settings) {
     let mut settings = Settings::default();
     let mut files: Vec<(String, String)> = Vec::new();
     if let Some(node) = map.take("runbooks") {
         let mut section = MapReader::new(node, "runbooks section", map.problems());
         for path in section.list("paths") {
-            let Some(text) = section.reader().text(path, "paths") else { continue };
+            let Some(text) = section.reader().text(path, "paths") else {
+                continue;
+            };
             match find_pages(&base.join(&text)) {
                 Ok(found) => files.extend(found),
                 Err(error) => section.problems().push(path.error(error)),
@@ -241,11 +361,16 @@ fn read_runbooks(map: &mut MapReader<'_, '_>, base: &Path, _without_file: bool) 
             settings.automatic = match (node.as_text(), node.as_list()) {
                 (Some("all"), _) => Automatic::All,
                 (Some("never"), _) => Automatic::Never,
-                (_, Some(_)) => {
-                    Automatic::These(section.reader().texts(node, "automatic").into_iter().collect())
-                }
+                (_, Some(_)) => Automatic::These(
+                    section
+                        .reader()
+                        .texts(node, "automatic")
+                        .into_iter()
+                        .collect(),
+                ),
                 _ => {
-                    let problem = node.error("automatic must be `never`, `all` or a list of runbooks");
+                    let problem =
+                        node.error("automatic must be `never`, `all` or a list of runbooks");
                     section.problems().push(problem);
                     Automatic::Never
                 }
@@ -262,20 +387,29 @@ fn read_runbooks(map: &mut MapReader<'_, '_>, base: &Path, _without_file: bool) 
         }
         section.finish();
     }
-    let named: BTreeSet<String> = files.iter().filter_map(|(path, _)| file_name(path)).collect();
+    let named: BTreeSet<String> = files
+        .iter()
+        .filter_map(|(path, _)| file_name(path))
+        .collect();
     for (path, text) in BUILT_IN_RUNBOOKS {
         // A page of the user's with the same name replaces ours.
         if file_name(path).is_some_and(|name| !named.contains(&name)) {
             files.push(((*path).to_owned(), (*text).to_owned()));
         }
     }
-    let (library, found) = Library::load(files.iter().map(|(path, text)| (path.as_str(), text.as_str())));
+    let (library, found) = Library::load(
+        files
+            .iter()
+            .map(|(path, text)| (path.as_str(), text.as_str())),
+    );
     map.problems().append(found);
     (library, settings)
 }
 
 fn file_name(path: &str) -> Option<String> {
-    Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned())
+    Path::new(path)
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
 }
 
 /// Markdown pages of a file or folder, to any depth.
@@ -283,17 +417,38 @@ pub fn find_pages(path: &Path) -> Result<Vec<(String, String)>, String> {
     let mut waiting = vec![path.to_owned()];
     let mut pages = Vec::new();
     while let Some(path) = waiting.pop() {
-        let metadata = std::fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let metadata =
+            std::fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         if metadata.is_dir() {
-            let entries = std::fs::read_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-            let hidden = |path: &PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
-            waiting.extend(entries.flatten().map(|entry| entry.path()).filter(|path| !hidden(path)));
-        } else if path.extension().is_some_and(|end| end == "md" || end == "markdown") {
+            let entries =
+                std::fs::read_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let hidden = |path: &PathBuf| {
+                path.file_name()
+                    .is_some_and(|n| n.to_string_lossy().starts_with('.'))
+            };
+            waiting.extend(
+                entries
+                    .flatten()
+                    .map(|entry| entry.path())
+                    .filter(|path| !hidden(path)),
+            );
+        } else if path
+            .extension()
+            .is_some_and(|end| end == "md" || end == "markdown")
+        {
             if metadata.len() > RUNBOOK_BYTES_MAX {
-                return Err(format!("{}: larger than {} MiB", path.display(), RUNBOOK_BYTES_MAX >> 20));
+                return Err(format!(
+                    "{}: larger than {} MiB",
+                    path.display(),
+                    RUNBOOK_BYTES_MAX >> 20
+                ));
             }
-            let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-            pages.push((path.display().to_string(), String::from_utf8_lossy(&bytes).into_owned()));
+            let bytes =
+                std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            pages.push((
+                path.display().to_string(),
+                String::from_utf8_lossy(&bytes).into_owned(),
+            ));
         }
         if pages.len() + waiting.len() > FILES_MAX {
             return Err(format!("more than {FILES_MAX} files"));
@@ -306,16 +461,28 @@ pub fn find_pages(path: &Path) -> Result<Vec<(String, String)>, String> {
 /// Files that a pattern names: `*` and `?` in the last part of the path, as Prometheus allows.
 fn find_files(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     let path = base.join(pattern);
-    let last = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let last = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     if !last.contains(['*', '?', '[']) {
-        return if path.exists() { Ok(vec![path]) } else { Err(format!("{} does not exist", path.display())) };
+        return if path.exists() {
+            Ok(vec![path])
+        } else {
+            Err(format!("{} does not exist", path.display()))
+        };
     }
     let folder = path.parent().unwrap_or(base);
-    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Ok(Vec::new());
+    };
     let mut files: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.file_name().is_some_and(|name| glob(&last, &name.to_string_lossy())))
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| glob(&last, &name.to_string_lossy()))
+        })
         .take(FILES_MAX)
         .collect();
     files.sort();
@@ -324,7 +491,8 @@ fn find_files(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
 
 /// `*` matches any text, `?` one character.
 fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
     let mut reachable = vec![false; text.len() + 1];
     reachable[0] = true;
     for c in pattern {
@@ -343,7 +511,65 @@ fn glob(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::glob;
+    use super::{BUILT_IN_RUNBOOKS, Config, glob};
+
+    #[test]
+    fn every_runbook_that_a_default_rule_names_comes_with_the_program() {
+        let (config, problems) = Config::without_file();
+        assert!(problems.0.is_empty(), "{problems}");
+        let annotations = config
+            .rules
+            .iter()
+            .flat_map(|group| &group.rules)
+            .map(|rule| rule.annotation_texts());
+        let named: Vec<String> = annotations
+            .map(|texts| texts.get("runbook").to_owned())
+            .filter(|n| !n.is_empty())
+            .collect();
+        assert!(named.len() > 10, "{named:?}");
+        for name in named {
+            assert!(
+                config.runbooks.get(&name).is_some(),
+                "there is no runbook {name:?}"
+            );
+        }
+        // Each page of the folder is built in, and none twice.
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../runbooks");
+        assert_eq!(
+            super::find_pages(&folder).unwrap().len(),
+            BUILT_IN_RUNBOOKS.len()
+        );
+    }
+
+    #[test]
+    fn global_has_keys_of_both_and_refuses_others_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("b.yml");
+        let text = "global: {scrape_interval: 5s, smtp_smarthost: 'm:587', smtp_from: a@b.org, scrap_timeout: 1s}\n";
+        std::fs::write(&file, text).unwrap();
+        let (config, problems) = Config::load(&file);
+        let messages: Vec<&str> = problems
+            .0
+            .iter()
+            .map(|problem| problem.message.as_str())
+            .collect();
+        assert!(
+            matches!(messages[..], [one] if one.contains("scrap_timeout")),
+            "{messages:?}"
+        );
+        let config = config.unwrap();
+        assert_eq!(config.globals.scrape_interval.as_secs(), 5);
+        assert_eq!(config.page.global.smtp.smarthost, "m:587");
+    }
+
+    #[test]
+    fn the_examples_are_good() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples");
+        for file in std::fs::read_dir(folder).unwrap().flatten() {
+            let (_, problems) = Config::load(&file.path());
+            assert!(problems.0.is_empty(), "{problems}");
+        }
+    }
 
     #[test]
     fn patterns_match_as_in_a_shell() {

@@ -23,7 +23,10 @@ use crate::live::{Live, topics_of};
 const QUEUE: usize = 8_192;
 /// Inputs that share one commit at most.
 const TOGETHER: usize = 512;
-const COMMIT_BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(5) };
+const COMMIT_BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(100),
+    max: Duration::from_secs(5),
+};
 
 /// Handle of the core: cheap to clone.
 #[derive(Clone)]
@@ -80,14 +83,24 @@ impl Core {
     /// A core over a restored flow, and the inbox to [`run`] it with.
     pub fn new(flow: Flow) -> (Self, Inbox) {
         let (queue, inbox) = mpsc::channel(QUEUE);
-        let core = Self { queue, flow: Arc::new(RwLock::new(flow)), health: Arc::default() };
+        let core = Self {
+            queue,
+            flow: Arc::new(RwLock::new(flow)),
+            health: Arc::default(),
+        };
         (core, Inbox(inbox))
     }
 
     /// Gives an input and waits until what it led to is recorded.
     pub async fn send(&self, input: Input) -> Result<Reply, Stopped> {
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Message { input, reply: Some(reply) }).await.map_err(|_| Stopped)?;
+        self.queue
+            .send(Message {
+                input,
+                reply: Some(reply),
+            })
+            .await
+            .map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
     }
 
@@ -108,7 +121,13 @@ impl Core {
 }
 
 /// Runs the core until every handle is gone.
-pub async fn run(core: Core, mut inbox: Inbox, store: Arc<dyn Store>, clock: Arc<dyn Clock>, effects: Effects) {
+pub async fn run(
+    core: Core,
+    mut inbox: Inbox,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    effects: Effects,
+) {
     let (flow, health) = (Arc::clone(&core.flow), Arc::clone(&core.health));
     drop(core);
     let mut wake_at = Some(clock.now());
@@ -122,7 +141,9 @@ pub async fn run(core: Core, mut inbox: Inbox, store: Arc<dyn Store>, clock: Arc
         let now = clock.now();
         let (batch, wanted, replies, next) = step(&flow, now, messages);
         wake_at = next;
-        let Some(committed) = commit(&*store, &health, &batch).await else { return };
+        let Some(committed) = commit(&*store, &health, &batch).await else {
+            return;
+        };
         for (reply, answer) in replies {
             // A sender that no longer waits is no reason to stop.
             drop(reply.send(answer));
@@ -131,13 +152,21 @@ pub async fn run(core: Core, mut inbox: Inbox, store: Arc<dyn Store>, clock: Arc
     }
 }
 
-type Stepped = (Batch, Vec<Wanted>, Vec<(oneshot::Sender<Reply>, Reply)>, Option<Timestamp>);
+type Stepped = (
+    Batch,
+    Vec<Wanted>,
+    Vec<(oneshot::Sender<Reply>, Reply)>,
+    Option<Timestamp>,
+);
 
 /// Steps the flow for each message; without one, for the time that has passed.
 fn step(flow: &RwLock<Flow>, now: Timestamp, messages: Vec<Message>) -> Stepped {
     let mut flow = flow.write().unwrap_or_else(PoisonError::into_inner);
     let (mut batch, mut wanted, mut replies) = (Batch::default(), Vec::new(), Vec::new());
-    let tick = Message { input: Input::Tick, reply: None };
+    let tick = Message {
+        input: Input::Tick,
+        reply: None,
+    };
     let mut wake_at = None;
     for message in messages.into_iter().chain([tick]) {
         let outcome = flow.handle(now, message.input, &mut SystemIds);
@@ -205,7 +234,11 @@ fn hand_on(batch: Batch, committed: &Committed, wanted: Vec<Wanted>, effects: &E
 /// How long to wait for a moment; at most an hour, so that a wrong clock mends itself.
 pub fn pause_until(at: Timestamp, now: Timestamp) -> Duration {
     let span = at.duration_since(now);
-    if span.is_negative() { Duration::ZERO } else { span.unsigned_abs().min(Duration::from_hours(1)) }
+    if span.is_negative() {
+        Duration::ZERO
+    } else {
+        span.unsigned_abs().min(Duration::from_hours(1))
+    }
 }
 
 /// Waits on the runtime's timer: the shell's one place to wait.

@@ -17,6 +17,7 @@ use bellwether_env::{Clock as _, SystemClock};
 use bellwether_model::Secret;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Demo, Fault};
 use crate::client::Client;
@@ -39,12 +40,24 @@ fn say(text: impl std::fmt::Display) {
 /// Runs the demo.
 pub async fn run(args: Demo) -> ExitCode {
     bellwether_env::logging::init("warn");
-    match play(&args).await {
+    // Ended from outside, the server must not be left behind: dropping the play ends it.
+    let outcome = tokio::select! {
+        outcome = play(&args) => outcome,
+        () = terminated() => Err("it was told to end".to_owned()),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: the demo stopped: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn terminated() {
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => drop(terminate.recv().await),
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -65,7 +78,11 @@ pub async fn service_alone() -> ExitCode {
 
 /// The configuration of the demo, which is also an example: a service, its objective, and who is paged.
 pub fn config(service: SocketAddr, automatic: bool) -> String {
-    let automatic = if automatic { "[web-slow-replica]" } else { "never" };
+    let automatic = if automatic {
+        "[web-slow-replica]"
+    } else {
+        "never"
+    };
     format!(
         "\
 # The demo's configuration: one web service, its objectives, and the person at the keyboard.
@@ -135,8 +152,14 @@ pub struct Server {
 
 impl Server {
     /// Starts `bellwether serve` on a data folder and waits until it is ready.
-    pub async fn start(config: &Path, data: &Path, listen: SocketAddr, quiet: bool) -> Result<Self, Failure> {
-        let program = std::env::current_exe().map_err(|error| format!("find this program: {error}"))?;
+    pub async fn start(
+        config: &Path,
+        data: &Path,
+        listen: SocketAddr,
+        quiet: bool,
+    ) -> Result<Self, Failure> {
+        let program =
+            std::env::current_exe().map_err(|error| format!("find this program: {error}"))?;
         drop(std::fs::remove_file(data.join(SERVER_FILE)));
         let log = std::fs::File::options()
             .create(true)
@@ -144,11 +167,22 @@ impl Server {
             .open(data.join("server.log"))
             .map_err(|error| format!("write the log: {error}"))?;
         let mut command = Command::new(program);
-        command.arg("serve").arg("--config").arg(config).arg("--data").arg(data);
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(config)
+            .arg("--data")
+            .arg(data);
         command.arg("--listen").arg(listen.to_string());
         command.stdin(Stdio::null()).stderr(log).kill_on_drop(true);
-        command.stdout(if quiet { Stdio::null() } else { Stdio::inherit() });
-        let mut child = command.spawn().map_err(|error| format!("start the server: {error}"))?;
+        command.stdout(if quiet {
+            Stdio::null()
+        } else {
+            Stdio::inherit()
+        });
+        let mut child = command
+            .spawn()
+            .map_err(|error| format!("start the server: {error}"))?;
         let clock = SystemClock::new();
         let about = loop {
             if let Ok(Some(status)) = child.try_wait() {
@@ -165,9 +199,14 @@ impl Server {
             pause(Duration::from_millis(50)).await;
         };
         let address = about["address"].as_str().unwrap_or_default().to_owned();
-        let token = std::fs::read_to_string(data.join(TOKEN_FILE)).map_err(|error| format!("read the token: {error}"))?;
+        let token = std::fs::read_to_string(data.join(TOKEN_FILE))
+            .map_err(|error| format!("read the token: {error}"))?;
         let client = Client::with(address.clone(), Some(Secret::new(token.trim())));
-        Ok(Self { child, address, client })
+        Ok(Self {
+            child,
+            address,
+            client,
+        })
     }
 
     /// Its process.
@@ -177,29 +216,49 @@ impl Server {
 
     /// Kills it as a crash would.
     pub async fn kill(mut self) -> Result<(), Failure> {
-        self.child.kill().await.map_err(|error| format!("kill the server: {error}"))
+        self.child
+            .kill()
+            .await
+            .map_err(|error| format!("kill the server: {error}"))
     }
 }
 
 fn data_folder(args: &Demo) -> Result<PathBuf, Failure> {
     let folder = args.data.clone().unwrap_or_else(|| {
-        std::env::temp_dir().join(format!("bellwether-demo-{}", &bellwether_env::random_token()[..8]))
+        std::env::temp_dir().join(format!(
+            "bellwether-demo-{}",
+            &bellwether_env::random_token()[..8]
+        ))
     });
-    std::fs::create_dir_all(&folder).map_err(|error| format!("make {}: {error}", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| format!("make {}: {error}", folder.display()))?;
     Ok(folder)
 }
 
 async fn play(args: &Demo) -> Result<(), Failure> {
-    let service = service::start().await.map_err(|error| format!("start the service: {error}"))?;
+    let service = service::start()
+        .await
+        .map_err(|error| format!("start the service: {error}"))?;
     let data = data_folder(args)?;
     let file = data.join("bellwether.yml");
-    std::fs::write(&file, config(service.address, args.auto)).map_err(|error| format!("write {}: {error}", file.display()))?;
+    std::fs::write(&file, config(service.address, args.auto))
+        .map_err(|error| format!("write {}: {error}", file.display()))?;
     let server = Server::start(&file, &data, args.listen, args.ci).await?;
-    let link = server.client.post("/login-links", &json!({})).await.map_err(|error| error.to_string())?;
+    let link = server
+        .client
+        .post("/login-links", &json!({"name": "you"}))
+        .await
+        .map_err(|error| error.to_string())?;
     let link = link["link"].as_str().unwrap_or_default();
     say("");
-    say(format_args!("A web service with {} replicas runs at http://{} under steady load.", service::REPLICAS, service.address));
-    say(format_args!("Watch it here (this link signs you in, once): {link}"));
+    say(format_args!(
+        "A web service with {} replicas runs at http://{} under steady load.",
+        service::REPLICAS,
+        service.address
+    ));
+    say(format_args!(
+        "Watch it here (this link signs you in, once): {link}"
+    ));
     if !args.ci {
         open_browser(link);
     }
@@ -211,22 +270,40 @@ async fn play(args: &Demo) -> Result<(), Failure> {
         Fault::Leaking => "leaking",
     };
     set_fault(service.address, kind).await?;
-    say(format_args!("\n{}  replica {BAD_REPLICA} is {kind} now; nothing is down", follow.clock()));
+    say(format_args!(
+        "\n{}  replica {BAD_REPLICA} is {kind} now; nothing is down",
+        follow.clock()
+    ));
     follow.see_it_through().await?;
     follow.print_timeline().await?;
     if args.ci || args.screenshots.is_some() {
         return follow.check();
     }
-    say(format_args!("\nThe server goes on at {}; Ctrl-C ends it. Its data: {}", server.address, data.display()));
+    say(format_args!(
+        "\nThe server goes on at {}; Ctrl-C ends it. Its data: {}",
+        server.address,
+        data.display()
+    ));
     drop(tokio::signal::ctrl_c().await);
     Ok(())
 }
 
 async fn set_fault(service: SocketAddr, kind: &str) -> Result<(), Failure> {
     let url = format!("http://{service}/admin/fault?replica={BAD_REPLICA}&kind={kind}");
-    let client = reqwest::Client::builder().no_proxy().build().map_err(|error| error.to_string())?;
-    let response = client.post(url).send().await.map_err(|error| format!("set the fault: {error}"))?;
-    if response.status().is_success() { Ok(()) } else { Err(format!("set the fault: {}", response.status())) }
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let response = client
+        .post(url)
+        .send()
+        .await
+        .map_err(|error| format!("set the fault: {error}"))?;
+    if response.status().is_success() {
+        Ok(())
+    } else {
+        Err(format!("set the fault: {}", response.status()))
+    }
 }
 
 /// Opens the page where there is a desktop to do so.
@@ -234,7 +311,11 @@ fn open_browser(link: &str) {
     let desktop = Path::new("/tmp/.X11-unix").is_dir() || Path::new("/run/user").is_dir();
     if desktop {
         let mut command = Command::new("xdg-open");
-        command.arg(link).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .arg(link)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         // Not installed, or no desktop after all: the link is printed anyway.
         drop(command.spawn());
     }

@@ -44,7 +44,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/-/reload", post(reload).put(reload).layer(admin()))
         .merge(session::routes())
         .merge(ui::routes())
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::identify))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            guard::identify,
+        ))
         // Before the door: whoever watches us must not need a token to see that we live.
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
@@ -59,9 +62,15 @@ pub fn router(app: Arc<App>) -> Router {
 async fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let set = |headers: &mut axum::http::HeaderMap, name, value| {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     };
-    set(headers, header::CONTENT_SECURITY_POLICY, bellwether_ui::CONTENT_SECURITY_POLICY);
+    set(
+        headers,
+        header::CONTENT_SECURITY_POLICY,
+        bellwether_ui::CONTENT_SECURITY_POLICY,
+    );
     set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(headers, header::REFERRER_POLICY, "same-origin");
     set(headers, header::X_FRAME_OPTIONS, "DENY");
@@ -97,15 +106,24 @@ async fn healthy() -> &'static str {
 async fn ready(State(app): State<Arc<App>>) -> Response {
     match app.store.health().await {
         Ok(()) => "Bellwether is Ready.\n".into_response(),
-        Err(error) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("state cannot be written: {error}\n")).into_response()
-        }
+        Err(error) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("state cannot be written: {error}\n"),
+        )
+            .into_response(),
     }
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
     let text = crate::status::metrics_text(&app).await;
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response()
 }
 
 async fn reload(State(app): State<Arc<App>>) -> Response {

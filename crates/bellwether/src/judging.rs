@@ -77,7 +77,9 @@ pub async fn run(app: Arc<App>, mut commands: Commands, records: Vec<Record>) {
     let mut records = Some(records);
     loop {
         let wake_at = lock(&engine).wake_at();
-        let wait = wake_at.map_or(Duration::from_hours(1), |at| pause_until(at, app.clock.now()));
+        let wait = wake_at.map_or(Duration::from_hours(1), |at| {
+            pause_until(at, app.clock.now())
+        });
         tokio::select! {
             command = commands.recv() => {
                 let Some((settings, groups)) = command else { return };
@@ -121,7 +123,8 @@ async fn tick(app: &Arc<App>, engine: &Arc<Mutex<RuleEngine>>) -> Result<(), cra
     for group in due {
         app.judge.missed.fetch_add(group.missed, Ordering::Relaxed);
         let (engine, source) = (Arc::clone(engine), Arc::clone(app.queries.source()));
-        let (promql, clock): (Engine, Arc<dyn Clock>) = (app.queries.engine().clone(), Arc::clone(&app.clock));
+        let (promql, clock): (Engine, Arc<dyn Clock>) =
+            (app.queries.engine().clone(), Arc::clone(&app.clock));
         let work = move || {
             let begun = clock.monotonic();
             let mut engine = lock(&engine);
@@ -136,11 +139,27 @@ async fn tick(app: &Arc<App>, engine: &Arc<Mutex<RuleEngine>>) -> Result<(), cra
             continue;
         };
         app.judge.evaluations.fetch_add(1, Ordering::Relaxed);
-        app.judge.busy_us.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
-        let Ok(GroupOutcome { samples, alerts, batch, errors, .. }) = outcome else { continue };
+        app.judge
+            .busy_us
+            .fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+        let Ok(GroupOutcome {
+            samples,
+            alerts,
+            batch,
+            errors,
+            ..
+        }) = outcome
+        else {
+            continue;
+        };
         for error in &errors {
             app.judge.failures.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(rule = error.rule, line = error.line, "rule failed: {}", error.message);
+            tracing::debug!(
+                rule = error.rule,
+                line = error.line,
+                "rule failed: {}",
+                error.message
+            );
         }
         append(app, &samples);
         if !alerts.is_empty() || !batch.is_empty() {
@@ -159,7 +178,11 @@ fn append(app: &App, samples: &[RuleSample]) {
         .iter()
         .filter_map(|sample| {
             let series = app.series.resolve(&sample.labels).ok()?;
-            Some(RefSample { series, timestamp: sample.timestamp, value: sample.value.clone() })
+            Some(RefSample {
+                series,
+                timestamp: sample.timestamp,
+                value: sample.value.clone(),
+            })
         })
         .collect();
     if !resolved.is_empty()

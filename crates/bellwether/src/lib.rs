@@ -46,7 +46,11 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             let is_help = !error.use_stderr();
             drop(error.print());
-            return if is_help { ExitCode::SUCCESS } else { ExitCode::from(EXIT_BAD_INPUT) };
+            return if is_help {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(EXIT_BAD_INPUT)
+            };
         }
     };
     commands::run(cli)

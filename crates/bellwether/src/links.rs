@@ -37,14 +37,32 @@ pub struct AckLink {
 impl Links {
     /// The stored key, or a new one and the batch that stores it.
     pub fn restore(records: &[Record]) -> (Self, Batch) {
-        let stored = records.iter().find(|record| record.id == ID).and_then(|record| record.body["key"].as_str());
+        let stored = records
+            .iter()
+            .find(|record| record.id == ID)
+            .and_then(|record| record.body["key"].as_str());
         if let Some(key) = stored {
-            return (Self { key: Secret::new(key) }, Batch::default());
+            return (
+                Self {
+                    key: Secret::new(key),
+                },
+                Batch::default(),
+            );
         }
         let key = hex(&random_bytes::<32>());
         let mut batch = Batch::default();
-        batch.put(SIGNING_KEY, ID, &serde_json::json!({"version": 1, "key": key}), None);
-        (Self { key: Secret::new(key) }, batch)
+        batch.put(
+            SIGNING_KEY,
+            ID,
+            &serde_json::json!({"version": 1, "key": key}),
+            None,
+        );
+        (
+            Self {
+                key: Secret::new(key),
+            },
+            batch,
+        )
     }
 
     fn mac(&self, link: &AckLink) -> Hmac<Sha256> {
@@ -58,7 +76,10 @@ impl Links {
     pub fn ack_path(&self, link: &AckLink) -> String {
         let signature = self.mac(link).finalize().into_bytes();
         let signature = hex(&signature[..SIGNATURE_BYTES]);
-        format!("/a/{}/{}/{}/{signature}", link.case, link.person, link.as_of)
+        format!(
+            "/a/{}/{}/{}/{signature}",
+            link.case, link.person, link.as_of
+        )
     }
 
     /// Whether a signature is that of a link; takes the same time for every wrong one.
@@ -66,7 +87,9 @@ impl Links {
         let bytes: Option<Vec<u8>> = (0..signature.len() / 2)
             .map(|index| u8::from_str_radix(signature.get(2 * index..2 * index + 2)?, 16).ok())
             .collect();
-        bytes.is_some_and(|bytes| bytes.len() == SIGNATURE_BYTES && self.mac(link).verify_truncated_left(&bytes).is_ok())
+        bytes.is_some_and(|bytes| {
+            bytes.len() == SIGNATURE_BYTES && self.mac(link).verify_truncated_left(&bytes).is_ok()
+        })
     }
 }
 
@@ -78,11 +101,21 @@ mod tests {
     fn only_the_signed_link_is_good() {
         let (links, batch) = Links::restore(&[]);
         assert_eq!(batch.records.len(), 1);
-        let link = AckLink { case: CaseId::from_raw(7), person: "ana".to_owned(), as_of: 1 };
+        let link = AckLink {
+            case: CaseId::from_raw(7),
+            person: "ana".to_owned(),
+            as_of: 1,
+        };
         let path = links.ack_path(&link);
         let signature = path.rsplit('/').next().unwrap();
         assert!(links.verify(&link, signature));
-        assert!(!links.verify(&AckLink { as_of: 2, ..link.clone() }, signature));
+        assert!(!links.verify(
+            &AckLink {
+                as_of: 2,
+                ..link.clone()
+            },
+            signature
+        ));
         assert!(!links.verify(&link, &signature[2..]) && !links.verify(&link, "zz"));
         let (others, _) = Links::restore(&[]);
         assert!(!others.verify(&link, signature));

@@ -13,7 +13,11 @@ pub enum Live {
     /// A page for a person, as [`bellwether_page::PagePayload`] in JSON.
     Page(Value),
     /// Output of a step as it comes.
-    Output { run: String, step: String, text: String },
+    Output {
+        run: String,
+        step: String,
+        text: String,
+    },
 }
 
 /// Topics that a committed batch touches.

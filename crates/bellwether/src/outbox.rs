@@ -34,7 +34,10 @@ const STEPS_AT_ONCE: usize = 32;
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Attempts of a message that has no end of its own.
 const ATTEMPTS_MAX: u32 = 20;
-const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_mins(1) };
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    max: Duration::from_mins(1),
+};
 
 /// Performs deliveries.
 pub struct Outbox {
@@ -82,8 +85,14 @@ impl Outbox {
             if delivery.new.expires_at.is_some_and(|at| at <= self.now()) {
                 return self.expire(&delivery).await;
             }
-            let lane = if is_step(&delivery) { &self.steps } else { &self.messages };
-            let Ok(_permit) = lane.acquire().await else { return };
+            let lane = if is_step(&delivery) {
+                &self.steps
+            } else {
+                &self.messages
+            };
+            let Ok(_permit) = lane.acquire().await else {
+                return;
+            };
             delivery = match self.begin(&delivery).await {
                 Ok(Some(begun)) => begun,
                 // Cancelled meanwhile, or somebody else's.
@@ -104,11 +113,23 @@ impl Outbox {
 
     async fn begin(&self, delivery: &Delivery) -> Result<Option<Delivery>, StoreError> {
         let now = self.now();
-        let lease = SignedDuration::try_from(steps::time_max(delivery).unwrap_or(MESSAGE_TIMEOUT * 2));
-        let begin = Begin { now, lease_until: now + lease.unwrap_or(SignedDuration::from_mins(5)), fence: None };
-        let begun = self.app.store.begin_attempts(vec![delivery.new.id], begin).await?.pop();
+        let lease =
+            SignedDuration::try_from(steps::time_max(delivery).unwrap_or(MESSAGE_TIMEOUT * 2));
+        let begin = Begin {
+            now,
+            lease_until: now + lease.unwrap_or(SignedDuration::from_mins(5)),
+            fence: None,
+        };
+        let begun = self
+            .app
+            .store
+            .begin_attempts(vec![delivery.new.id], begin)
+            .await?
+            .pop();
         if begun.is_some() && is_step(delivery) {
-            let started = RunEvent::StepStarted { key: delivery.new.key.clone() };
+            let started = RunEvent::StepStarted {
+                key: delivery.new.key.clone(),
+            };
             drop(self.app.core.send(Input::Run(started)).await);
         }
         Ok(begun)
@@ -123,7 +144,9 @@ impl Outbox {
             "manual" => Performed::Nothing,
             "sql" => Performed::Step(step_outcome(
                 delivery,
-                StepOutcome::FailedToStart { error: "SQL steps are not supported yet".to_owned() },
+                StepOutcome::FailedToStart {
+                    error: "SQL steps are not supported yet".to_owned(),
+                },
             )),
             _ => Performed::Message(self.message(delivery).await),
         }
@@ -157,7 +180,13 @@ impl Outbox {
         let next = (update.state == DeliveryState::Pending).then_some(update.due_at);
         delivery.error.clone_from(&update.error);
         let then = then.map(Box::new);
-        if self.app.core.send(Input::Delivered { update, then }).await.is_err() {
+        if self
+            .app
+            .core
+            .send(Input::Delivered { update, then })
+            .await
+            .is_err()
+        {
             return None;
         }
         next
@@ -174,14 +203,21 @@ impl Outbox {
             Verdict::Failed => DeliveryState::Failed,
             Verdict::Retry { after } => {
                 let jitter = u64::from(delivery.attempt) * 7 + delivery.new.key.len() as u64 * 131;
-                let wait = BACKOFF.pause(delivery.attempt, jitter).max(after.unwrap_or_default());
-                let next = now + SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(1));
+                let wait = BACKOFF
+                    .pause(delivery.attempt, jitter)
+                    .max(after.unwrap_or_default());
+                let next =
+                    now + SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(1));
                 let over = match delivery.new.expires_at {
                     Some(end) => next >= end,
                     None => delivery.attempt >= ATTEMPTS_MAX,
                 };
                 *due_at = next;
-                if over { DeliveryState::Failed } else { DeliveryState::Pending }
+                if over {
+                    DeliveryState::Failed
+                } else {
+                    DeliveryState::Pending
+                }
             }
         }
     }
@@ -203,11 +239,24 @@ impl Outbox {
             provider_id: String::new(),
         };
         let then = if is_step(delivery) {
-            Input::Run(step_outcome(delivery, StepOutcome::FailedToStart { error: update.error.clone() }))
+            Input::Run(step_outcome(
+                delivery,
+                StepOutcome::FailedToStart {
+                    error: update.error.clone(),
+                },
+            ))
         } else {
             Input::Page(PagerEvent::DeliveryResult(result_of(&update)))
         };
-        drop(self.app.core.send(Input::Delivered { update, then: Some(Box::new(then)) }).await);
+        drop(
+            self.app
+                .core
+                .send(Input::Delivered {
+                    update,
+                    then: Some(Box::new(then)),
+                })
+                .await,
+        );
     }
 }
 
@@ -221,7 +270,10 @@ pub async fn run(outbox: Arc<Outbox>, mut deliveries: mpsc::UnboundedReceiver<De
 /// Takes up what an earlier process left: waiting deliveries go on, attempts in flight are settled by their channel.
 pub async fn recover(outbox: &Arc<Outbox>) -> Result<usize, StoreError> {
     let store = &outbox.app.store;
-    let with = |state| DeliveryFilter { state: Some(state), ..DeliveryFilter::default() };
+    let with = |state| DeliveryFilter {
+        state: Some(state),
+        ..DeliveryFilter::default()
+    };
     let waiting = store.deliveries(with(DeliveryState::Pending)).await?;
     let in_flight = store.deliveries(with(DeliveryState::Sending)).await?;
     let found = waiting.len() + in_flight.len();
@@ -241,11 +293,17 @@ impl Outbox {
             "exec" => Performed::Step(self.exec(&delivery, true).await),
             "http" if !steps::is_safe(&delivery) => Performed::Step(step_outcome(
                 &delivery,
-                StepOutcome::Unknown { reason: "the server stopped while the request was under way".to_owned() },
+                StepOutcome::Unknown {
+                    reason: "the server stopped while the request was under way".to_owned(),
+                },
             )),
             "http" | "promql" => self.perform(&delivery).await,
             // At least once: whether it arrived cannot be known, so it is said again.
-            _ => Performed::Message(Outcome::retry("the server stopped while it was under way", None, false)),
+            _ => Performed::Message(Outcome::retry(
+                "the server stopped while it was under way",
+                None,
+                false,
+            )),
         };
         if let Some(due_at) = self.finish(&mut delivery, performed).await {
             delivery.new.due_at = due_at.min(self.now());
@@ -255,7 +313,13 @@ impl Outbox {
 
     /// A boxed step into [`Outbox::drive`], whose first attempt may be begun at once.
     async fn drive_again(self: Arc<Self>, mut delivery: Delivery) {
-        let stored = self.app.store.delivery(delivery.new.id).await.ok().flatten();
+        let stored = self
+            .app
+            .store
+            .delivery(delivery.new.id)
+            .await
+            .ok()
+            .flatten();
         if let Some(stored) = stored {
             delivery.new.due_at = stored.new.due_at;
         }
@@ -264,7 +328,10 @@ impl Outbox {
 }
 
 fn is_step(delivery: &Delivery) -> bool {
-    matches!(delivery.new.channel.as_str(), "exec" | "http" | "promql" | "manual" | "sql")
+    matches!(
+        delivery.new.channel.as_str(),
+        "exec" | "http" | "promql" | "manual" | "sql"
+    )
 }
 
 fn result_of(update: &DeliveryUpdate) -> DeliveryResult {
@@ -279,6 +346,13 @@ fn result_of(update: &DeliveryUpdate) -> DeliveryResult {
 
 /// What the runs are told of a step that gave no output.
 fn step_outcome(delivery: &Delivery, outcome: StepOutcome) -> RunEvent {
-    let result = StepResult { outcome, output: Output::default(), duration_ms: 0 };
-    RunEvent::StepOutcome { key: delivery.new.key.clone(), result }
+    let result = StepResult {
+        outcome,
+        output: Output::default(),
+        duration_ms: 0,
+    };
+    RunEvent::StepOutcome {
+        key: delivery.new.key.clone(),
+        result,
+    }
 }

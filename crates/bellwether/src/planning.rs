@@ -46,18 +46,30 @@ pub async fn run(app: Arc<App>, mut wanted: mpsc::UnboundedReceiver<Wanted>) {
         let app = Arc::clone(&app);
         crate::app::spawn("plan a run", async move {
             let diagnosis = work.part == Part::Diagnosis;
-            let trigger = if diagnosis { Trigger::Alert } else { Trigger::Automatic };
-            let started = start_for_case(&app, work.case, work.part, trigger, "automation", None).await;
+            let trigger = if diagnosis {
+                Trigger::Alert
+            } else {
+                Trigger::Automatic
+            };
+            let started =
+                start_for_case(&app, work.case, work.part, trigger, "automation", None).await;
             let Err(error) = started else { return };
             tracing::debug!(case.id = %work.case, %error, "no run was started");
             if diagnosis {
                 // The page must not wait for what will not come.
                 let text = String::new();
-                let event = PagerEvent::ContextReady { case: work.case, text };
+                let event = PagerEvent::ContextReady {
+                    case: work.case,
+                    text,
+                };
                 drop(app.core.send(Input::Page(event)).await);
             } else {
                 let text = format!("the fix was not started: {error}");
-                let event = PagerEvent::Comment { case: work.case, actor: "automation".to_owned(), text };
+                let event = PagerEvent::Comment {
+                    case: work.case,
+                    actor: "automation".to_owned(),
+                    text,
+                };
                 drop(app.core.send(Input::Page(event)).await);
             }
         });
@@ -69,18 +81,35 @@ pub fn runbook_of(app: &App, case: &Case) -> Option<Arc<Runbook>> {
     let config = app.config();
     let library = &config.runbooks;
     let own = library.for_alert(&case.labels, &case.annotations);
-    own.or_else(|| case.alerts.values().find_map(|alert| library.for_alert(&alert.labels, &alert.annotations)))
-        .cloned()
+    own.or_else(|| {
+        case.alerts
+            .values()
+            .find_map(|alert| library.for_alert(&alert.labels, &alert.annotations))
+    })
+    .cloned()
 }
 
 /// Plans a part of a runbook for a case.
-pub async fn plan_for_case(app: &App, case: CaseId, part: Part) -> Result<(Arc<Runbook>, Plan), PlanError> {
-    let view = app.core.view(|flow| flow.pager.case(case, app.clock.now())).ok_or(PlanError::NoCase)?;
+pub async fn plan_for_case(
+    app: &App,
+    case: CaseId,
+    part: Part,
+) -> Result<(Arc<Runbook>, Plan), PlanError> {
+    let view = app
+        .core
+        .view(|flow| flow.pager.case(case, app.clock.now()))
+        .ok_or(PlanError::NoCase)?;
     let runbook = runbook_of(app, &view.case).ok_or(PlanError::NoRunbook)?;
     let firing = view.case.firing().next();
     let given = GivenInputs {
-        labels: firing.map_or(&view.case.labels, |(_, alert)| &alert.labels).clone().into(),
-        annotations: firing.map_or(&view.case.annotations, |(_, alert)| &alert.annotations).clone().into(),
+        labels: firing
+            .map_or(&view.case.labels, |(_, alert)| &alert.labels)
+            .clone()
+            .into(),
+        annotations: firing
+            .map_or(&view.case.annotations, |(_, alert)| &alert.annotations)
+            .clone()
+            .into(),
         ..GivenInputs::default()
     };
     let plan = plan_with(app, &runbook, given, &part).await;
@@ -149,9 +178,16 @@ pub async fn start(
     digest: Option<&str>,
 ) -> Result<RunId, PlanError> {
     if !plan.runnable() {
-        let errors = plan.problems.iter().filter(|problem| problem.severity == Severity::Error);
+        let errors = plan
+            .problems
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error);
         let text: Vec<String> = errors.map(|problem| problem.message.clone()).collect();
-        let text = if text.is_empty() { "this part of the runbook has no steps".to_owned() } else { text.join("; ") };
+        let text = if text.is_empty() {
+            "this part of the runbook has no steps".to_owned()
+        } else {
+            text.join("; ")
+        };
         return Err(PlanError::NotRunnable(text));
     }
     if digest.is_some_and(|digest| digest != plan.digest) {
@@ -159,7 +195,14 @@ pub async fn start(
     }
     let run = RunId::new(app.clock.now(), &mut SystemIds);
     let digest = plan.digest.clone();
-    let event = RunEvent::Start { run, plan: Box::new(plan), case, actor: actor.to_owned(), digest, trigger };
+    let event = RunEvent::Start {
+        run,
+        plan: Box::new(plan),
+        case,
+        actor: actor.to_owned(),
+        digest,
+        trigger,
+    };
     app.core.send(Input::Run(event)).await?;
     Ok(run)
 }
@@ -176,7 +219,11 @@ pub async fn tap(
     let (changes, approved) = (plan.changes(), plan.digest.clone());
     let run = start(app, plan, Some(case), Trigger::Person, actor, digest).await?;
     if changes {
-        let event = RunEvent::Approve { run, actor: actor.to_owned(), digest: approved };
+        let event = RunEvent::Approve {
+            run,
+            actor: actor.to_owned(),
+            digest: approved,
+        };
         app.core.send(Input::Run(event)).await?;
     }
     Ok(run)

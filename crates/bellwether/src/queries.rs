@@ -47,7 +47,11 @@ impl Drop for Gone {
 impl Times {
     /// One moment.
     pub fn at(time: i64) -> Self {
-        Self { start: time, end: time, step: None }
+        Self {
+            start: time,
+            end: time,
+            step: None,
+        }
     }
 }
 
@@ -77,7 +81,12 @@ impl Queries {
     }
 
     /// Evaluates an expression.
-    pub async fn run(&self, expr: Expr, times: Times, timeout: Duration) -> Result<QueryResult, QueryError> {
+    pub async fn run(
+        &self,
+        expr: Expr,
+        times: Times,
+        timeout: Duration,
+    ) -> Result<QueryResult, QueryError> {
         let begun = self.clock.monotonic();
         let gone = Gone(Arc::new(AtomicBool::new(false)));
         let (engine, source) = (self.engine.clone(), Arc::clone(&self.source));
@@ -88,15 +97,26 @@ impl Queries {
                     if stop.load(Ordering::Relaxed) {
                         return Some(Interruption::Canceled);
                     }
-                    (clock.monotonic().saturating_sub(begun) > timeout).then_some(Interruption::Timeout)
+                    (clock.monotonic().saturating_sub(begun) > timeout)
+                        .then_some(Interruption::Timeout)
                 };
                 let Times { start, end, step } = times;
-                engine.run(&*source, &Query { expr: &expr, start, end, step }, &interrupt)
+                engine.run(
+                    &*source,
+                    &Query {
+                        expr: &expr,
+                        start,
+                        end,
+                        step,
+                    },
+                    &interrupt,
+                )
             })
             .await?;
         let took = self.clock.monotonic().saturating_sub(begun);
         self.answered.fetch_add(1, Ordering::Relaxed);
-        self.busy_us.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+        self.busy_us
+            .fetch_add(took.as_micros() as u64, Ordering::Relaxed);
         drop(gone);
         result
     }
@@ -114,13 +134,16 @@ impl Queries {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, QueryError> {
         let waiting = Arc::clone(&self.permits).acquire_owned();
-        let permit = tokio::time::timeout(timeout, waiting).await.map_err(|_| QueryError::Timeout)?;
+        let permit = tokio::time::timeout(timeout, waiting)
+            .await
+            .map_err(|_| QueryError::Timeout)?;
         let permit = permit.map_err(|_| QueryError::Canceled)?;
         let task = tokio::task::spawn_blocking(move || {
             let answer = work();
             drop(permit);
             answer
         });
-        task.await.map_err(|error| QueryError::Execution(format!("query ended abnormally: {error}")))
+        task.await
+            .map_err(|error| QueryError::Execution(format!("query ended abnormally: {error}")))
     }
 }

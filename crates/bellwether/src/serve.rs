@@ -61,11 +61,18 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
     refuse_open_listening(&args)?;
     let (config, problems) = load_config(args.config.as_deref())?;
     let (listener, listen) = bind(args.listen).await?;
-    let external_url = args.external_url.clone().unwrap_or_else(|| format!("http://{listen}"));
+    let external_url = args
+        .external_url
+        .clone()
+        .unwrap_or_else(|| format!("http://{listen}"));
     let external_url = external_url.trim_end_matches('/').to_owned();
 
-    std::fs::create_dir_all(&args.data)
-        .map_err(|error| hint(format!("make {}: {error}", args.data.display()), "name another folder with --data"))?;
+    std::fs::create_dir_all(&args.data).map_err(|error| {
+        hint(
+            format!("make {}: {error}", args.data.display()),
+            "name another folder with --data",
+        )
+    })?;
     let series = Arc::new(open_series(&args)?);
     let store = open_store(&args).await?;
 
@@ -113,19 +120,42 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
         problems,
     }));
 
-    let effects = Effects { deliveries, wanted: wanted.clone(), live };
-    spawn("core", core::run(core, inbox, Arc::clone(&store), clock, effects));
+    let effects = Effects {
+        deliveries,
+        wanted: wanted.clone(),
+        live,
+    };
+    spawn(
+        "core",
+        core::run(core, inbox, Arc::clone(&store), clock, effects),
+    );
     let mut first = key_batch;
     first.append(token_batch);
     if app.core.send(Input::Record(first)).await.is_err() {
-        return Err(hint("the core stopped at once", "this is a fault of ours; the log says more"));
+        return Err(hint(
+            "the core stopped at once",
+            "this is a fault of ours; the log says more",
+        ));
     }
     let executor = Executor::new(args.data.join("spool"), supervisor());
-    let outbox = Outbox::new(Arc::clone(&app), Terminal::new(Box::new(std::io::stdout())), executor);
+    let outbox = Outbox::new(
+        Arc::clone(&app),
+        Terminal::new(Box::new(std::io::stdout())),
+        executor,
+    );
     spawn("outbox", outbox::run(Arc::clone(&outbox), to_perform));
     spawn("planning", planning::run(Arc::clone(&app), to_plan));
-    spawn("judging", judging::run(Arc::clone(&app), rule_commands, of_kind(&records, ALERT_RULE.0)));
-    let found = outbox::recover(&outbox).await.map_err(|error| hint(error.to_string(), "is the state database sound?"))?;
+    spawn(
+        "judging",
+        judging::run(
+            Arc::clone(&app),
+            rule_commands,
+            of_kind(&records, ALERT_RULE.0),
+        ),
+    );
+    let found = outbox::recover(&outbox)
+        .await
+        .map_err(|error| hint(error.to_string(), "is the state database sound?"))?;
     if found > 0 {
         tracing::info!(deliveries = found, "took up what was under way before");
     }
@@ -183,7 +213,10 @@ fn load_config(file: Option<&Path>) -> Result<(Config, Problems), StartError> {
 
 async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let taken = |error: std::io::Error| {
-        hint(format!("listen on {listen}: {error}"), "another program has this port: stop it, or name another with --listen")
+        hint(
+            format!("listen on {listen}: {error}"),
+            "another program has this port: stop it, or name another with --listen",
+        )
     };
     let listener = TcpListener::bind(listen).await.map_err(taken)?;
     let address = listener.local_addr().map_err(taken)?;
@@ -191,9 +224,17 @@ async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErro
 }
 
 fn open_series(args: &cli::Serve) -> Result<bellwether_series::Store, StartError> {
-    let options = bellwether_series::Options { retention: args.retention, ..bellwether_series::Options::default() };
+    let options = bellwether_series::Options {
+        retention: args.retention,
+        ..bellwether_series::Options::default()
+    };
     let (store, report) = bellwether_series::Store::open(&args.data.join("series"), options)
-        .map_err(|error| hint(error.to_string(), "is another server using this data folder?"))?;
+        .map_err(|error| {
+            hint(
+                error.to_string(),
+                "is another server using this data folder?",
+            )
+        })?;
     for damage in &report.damage {
         tracing::warn!("samples: {damage:?}");
     }
@@ -201,17 +242,27 @@ fn open_series(args: &cli::Serve) -> Result<bellwether_series::Store, StartError
 }
 
 async fn open_store(args: &cli::Serve) -> Result<Arc<dyn Store>, StartError> {
-    let url = args.state.clone().or_else(|| bellwether_env::vars::STATE.get());
+    let url = args
+        .state
+        .clone()
+        .or_else(|| bellwether_env::vars::STATE.get());
     match url {
         Some(url) => {
-            let store = PostgresStore::connect(&url)
-                .await
-                .map_err(|error| hint(error.to_string(), "is the address of --state right, and the database up?"))?;
+            let store = PostgresStore::connect(&url).await.map_err(|error| {
+                hint(
+                    error.to_string(),
+                    "is the address of --state right, and the database up?",
+                )
+            })?;
             Ok(Arc::new(store))
         }
         None => {
-            let store = SqliteStore::open(&args.data.join("state.sqlite"))
-                .map_err(|error| hint(error.to_string(), "is the data folder writable, and the disk not full?"))?;
+            let store = SqliteStore::open(&args.data.join("state.sqlite")).map_err(|error| {
+                hint(
+                    error.to_string(),
+                    "is the data folder writable, and the disk not full?",
+                )
+            })?;
             Ok(Arc::new(store))
         }
     }
@@ -223,23 +274,34 @@ async fn load_records(store: &dyn Store) -> Result<Vec<Record>, StartError> {
     let mut records = Vec::new();
     for kind in kinds {
         let loaded = store.load(kind).await;
-        records.extend(loaded.map_err(|error| hint(error.to_string(), "is the state database sound?"))?);
+        records.extend(
+            loaded.map_err(|error| hint(error.to_string(), "is the state database sound?"))?,
+        );
     }
     Ok(records)
 }
 
 fn of_kind(records: &[Record], kind: &str) -> Vec<Record> {
-    records.iter().filter(|record| record.kind == kind).cloned().collect()
+    records
+        .iter()
+        .filter(|record| record.kind == kind)
+        .cloned()
+        .collect()
 }
 
 /// How a shell step's supervisor is started: this program with its hidden command.
 fn supervisor() -> Vec<String> {
-    let program = std::env::current_exe().map_or_else(|_| "bellwether".to_owned(), |p| p.display().to_string());
+    let program = std::env::current_exe()
+        .map_or_else(|_| "bellwether".to_owned(), |p| p.display().to_string());
     vec![program, cli::SUPERVISE.to_owned()]
 }
 
 /// The token for the command line of whoever owns the data folder; made anew when its file is gone.
-fn local_token(data: &Path, auth: &mut Auth, now: jiff::Timestamp) -> (bellwether_model::Batch, String) {
+fn local_token(
+    data: &Path,
+    auth: &mut Auth,
+    now: jiff::Timestamp,
+) -> (bellwether_model::Batch, String) {
     let file = data.join(TOKEN_FILE);
     let known = std::fs::read_to_string(&file).ok();
     if known.is_some_and(|token| auth.identify(None, Some(token.trim()), now).is_some()) {
@@ -258,7 +320,10 @@ fn local_token(data: &Path, auth: &mut Auth, now: jiff::Timestamp) -> (bellwethe
         .and_then(|mut file| writeln!(file, "{}", token.expose()));
     let note = match written {
         Ok(()) => String::new(),
-        Err(error) => format!("the command line has no token: {} cannot be written: {error}", file.display()),
+        Err(error) => format!(
+            "the command line has no token: {} cannot be written: {error}",
+            file.display()
+        ),
     };
     (batch, note)
 }
@@ -276,7 +341,9 @@ async fn maintain(app: Arc<App>) {
             let synced = series.sync();
             (synced, maintain.then(|| series.maintain(now)))
         };
-        let Ok((synced, maintained)) = tokio::task::spawn_blocking(work).await else { continue };
+        let Ok((synced, maintained)) = tokio::task::spawn_blocking(work).await else {
+            continue;
+        };
         match synced {
             Ok(()) => failing = false,
             Err(error) if !failing => {
@@ -293,7 +360,9 @@ async fn maintain(app: Arc<App>) {
 }
 
 async fn reload_on_hangup(app: Arc<App>) {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
+        return;
+    };
     while hangups.recv().await.is_some() {
         // The outcome is in the log and on the status page.
         drop(app.reload().await);
@@ -301,7 +370,9 @@ async fn reload_on_hangup(app: Arc<App>) {
 }
 
 async fn stop_signal() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
@@ -323,12 +394,28 @@ fn announce(app: &App, args: &cli::Serve, setup: Option<&str>, note: &str) {
     }
     let mut out = std::io::stdout().lock();
     let mut say = |text: std::fmt::Arguments<'_>| drop(writeln!(out, "{text}"));
-    say(format_args!("bellwether {} at {}", env!("CARGO_PKG_VERSION"), app.external_url));
+    say(format_args!(
+        "bellwether {} at {}",
+        env!("CARGO_PKG_VERSION"),
+        app.external_url
+    ));
     if let Some(ticket) = setup {
-        say(format_args!("set the administrator (once): {}/setup?ticket={ticket}", app.external_url));
+        say(format_args!(
+            "set the administrator (once): {}/setup?ticket={ticket}",
+            app.external_url
+        ));
     }
-    let cases = app.core.view(|flow| flow.pager.cases().iter().filter(|case| !case.is_resolved()).count());
+    let cases = app.core.view(|flow| {
+        flow.pager
+            .cases()
+            .iter()
+            .filter(|case| !case.is_resolved())
+            .count()
+    });
     if cases > 0 {
-        say(format_args!("{cases} open cases: bellwether page list --data {}", args.data.display()));
+        say(format_args!(
+            "{cases} open cases: bellwether page list --data {}",
+            args.data.display()
+        ));
     }
 }

@@ -22,7 +22,11 @@ pub(super) fn print_problems(problems: &Problems, json: bool, bad: u8) -> ExitCo
             say(problem);
         }
     }
-    if problems.has_errors() { ExitCode::from(bad) } else { ExitCode::SUCCESS }
+    if problems.has_errors() {
+        ExitCode::from(bad)
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 pub(super) fn check(file: &Path, json: bool) -> ExitCode {
@@ -62,7 +66,13 @@ pub(super) fn promql(command: &Promql) -> ExitCode {
 }
 
 fn print_plan(node: &ExplainNode, depth: usize) {
-    say(format_args!("{:indent$}{}  [{}]", "", node.operation, node.strategy, indent = depth * 2));
+    say(format_args!(
+        "{:indent$}{}  [{}]",
+        "",
+        node.operation,
+        node.strategy,
+        indent = depth * 2
+    ));
     for child in &node.children {
         print_plan(child, depth + 1);
     }
@@ -92,8 +102,14 @@ pub(super) fn promqltest(files: &[PathBuf], json: bool) -> ExitCode {
                 }));
             } else {
                 say(format_args!("{name}:{}: {}", failure.line, failure.eval));
-                say(format_args!("  expected: {}", failure.expected.replace('\n', "\n            ")));
-                say(format_args!("  got:      {}", failure.got.replace('\n', "\n            ")));
+                say(format_args!(
+                    "  expected: {}",
+                    failure.expected.replace('\n', "\n            ")
+                ));
+                say(format_args!(
+                    "  got:      {}",
+                    failure.got.replace('\n', "\n            ")
+                ));
             }
         }
     }
@@ -102,7 +118,11 @@ pub(super) fn promqltest(files: &[PathBuf], json: bool) -> ExitCode {
     } else {
         say(format_args!("{passed} passed, {failed} failed"));
     }
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 pub(super) fn openmetrics(command: &Openmetrics) -> ExitCode {
@@ -120,7 +140,12 @@ pub(super) fn openmetrics(command: &Openmetrics) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            say(format_args!("{}:{}: {}", file.display(), error.line, error.reason));
+            say(format_args!(
+                "{}:{}: {}",
+                file.display(),
+                error.line,
+                error.reason
+            ));
             ExitCode::FAILURE
         }
     }
@@ -139,14 +164,26 @@ pub(super) fn rules(command: &Rules) -> ExitCode {
             }
             Err(error) => {
                 let name = file.display().to_string();
-                problems.push(bellwether_model::Problem::error(&name.as_str().into(), 0, 0, error.to_string()));
+                problems.push(bellwether_model::Problem::error(
+                    &name.as_str().into(),
+                    0,
+                    0,
+                    error.to_string(),
+                ));
             }
         }
     }
     let code = print_problems(&problems, *json, 1);
     if !json {
-        let errors = problems.0.iter().filter(|problem| problem.severity == Severity::Error).count();
-        say(format_args!("{rules} rules in {groups} groups of {} files, {errors} errors", files.len()));
+        let errors = problems
+            .0
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error)
+            .count();
+        say(format_args!(
+            "{rules} rules in {groups} groups of {} files, {errors} errors",
+            files.len()
+        ));
     }
     code
 }

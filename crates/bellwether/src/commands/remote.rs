@@ -62,18 +62,32 @@ pub(super) async fn query(args: Query) -> ExitCode {
             "/query_range"
         }
     };
-    answer(client.prometheus(path, &form).await, args.server.json, show_result)
+    answer(
+        client.prometheus(path, &form).await,
+        args.server.json,
+        show_result,
+    )
 }
 
 /// Prints a result of Prometheus' API: one line per sample, `name{labels} value @time`.
 fn show_result(body: &Value) {
     for kind in ["warnings", "infos"] {
         for line in body[kind].as_array().into_iter().flatten() {
-            eprintln!("{}: {}", kind.trim_end_matches('s'), line.as_str().unwrap_or_default());
+            eprintln!(
+                "{}: {}",
+                kind.trim_end_matches('s'),
+                line.as_str().unwrap_or_default()
+            );
         }
     }
     let point = |point: &Value| {
-        format!("{} @{}", point[1].as_str().map_or_else(|| point[1].to_string(), str::to_owned), point[0])
+        format!(
+            "{} @{}",
+            point[1]
+                .as_str()
+                .map_or_else(|| point[1].to_string(), str::to_owned),
+            point[0]
+        )
     };
     let result = &body["data"]["result"];
     if matches!(text(&body["data"], "resultType"), "scalar" | "string") {
@@ -88,7 +102,9 @@ fn show_result(body: &Value) {
             }
         }
         for key in ["values", "histograms"] {
-            let Some(points) = series[key].as_array() else { continue };
+            let Some(points) = series[key].as_array() else {
+                continue;
+            };
             say(&labels);
             for one in points {
                 say(format_args!("  {}", point(one)));
@@ -99,29 +115,49 @@ fn show_result(body: &Value) {
 
 pub(super) async fn page(command: PageCommand) -> ExitCode {
     let change = async |case: &str, what: &str, server: &ServerArgs| {
-        let result = Client::new(server).post(&format!("/cases/{case}/{what}"), &json!({})).await;
-        answer(result, server.json, |_| say(format_args!("{case}: {what}d")))
+        let result = Client::new(server)
+            .post(&format!("/cases/{case}/{what}"), &json!({}))
+            .await;
+        answer(result, server.json, |_| {
+            say(format_args!("{case}: {what}d"))
+        })
     };
     match command {
         PageCommand::List { all, server } => {
             let path = if all { "/cases" } else { "/cases?state=open" };
-            answer(Client::new(&server).get(path).await, server.json, show_cases)
+            answer(
+                Client::new(&server).get(path).await,
+                server.json,
+                show_cases,
+            )
         }
-        PageCommand::Show { case, server } => {
-            answer(Client::new(&server).get(&format!("/cases/{case}")).await, server.json, show_case)
-        }
-        PageCommand::Why { case, server } => {
-            answer(Client::new(&server).get(&format!("/cases/{case}/why")).await, server.json, |why| {
+        PageCommand::Show { case, server } => answer(
+            Client::new(&server).get(&format!("/cases/{case}")).await,
+            server.json,
+            show_case,
+        ),
+        PageCommand::Why { case, server } => answer(
+            Client::new(&server)
+                .get(&format!("/cases/{case}/why"))
+                .await,
+            server.json,
+            |why| {
                 for line in why.as_array().into_iter().flatten() {
                     say(line.as_str().unwrap_or_default());
                 }
-            })
-        }
+            },
+        ),
         PageCommand::Ack { case, server } => change(&case, "acknowledge", &server).await,
         PageCommand::Resolve { case, server } => change(&case, "resolve", &server).await,
         PageCommand::Escalate { case, server } => change(&case, "escalate", &server).await,
-        PageCommand::Open { title, high, server } => {
-            let result = Client::new(&server).post("/case-by-hand", &json!({"title": title, "high": high})).await;
+        PageCommand::Open {
+            title,
+            high,
+            server,
+        } => {
+            let result = Client::new(&server)
+                .post("/case-by-hand", &json!({"title": title, "high": high}))
+                .await;
             answer(result, server.json, |opened| say(text(opened, "case")))
         }
     }
@@ -147,7 +183,13 @@ fn show_cases(cases: &Value) {
 /// Prints a case and its timeline.
 pub fn show_case(view: &Value) {
     let case = &view["case"];
-    say(format_args!("{} {} ({}, {})", text(case, "code"), text(case, "title"), text(case, "status"), text(case, "urgency")));
+    say(format_args!(
+        "{} {} ({}, {})",
+        text(case, "code"),
+        text(case, "title"),
+        text(case, "status"),
+        text(case, "urgency")
+    ));
     if !text(case, "summary").is_empty() {
         say(format_args!("  {}", text(case, "summary")));
     }
@@ -156,24 +198,41 @@ pub fn show_case(view: &Value) {
     }
     for event in view["timeline"].as_array().into_iter().flatten() {
         let at = text(event, "at");
-        say(format_args!("  {:<24} {:<22} {}  [{}]", &at[..at.len().min(23)], text(event, "kind"), text(event, "text"), text(event, "actor")));
+        let what = text(event, "text").replace(
+            '\n',
+            "\n                                                   ",
+        );
+        say(format_args!(
+            "  {:<24} {:<22} {what}  [{}]",
+            &at[..at.len().min(23)],
+            text(event, "kind"),
+            text(event, "actor"),
+        ));
     }
 }
 
 pub(super) async fn oncall(command: Oncall) -> ExitCode {
     match command {
-        Oncall::Who { server } => answer(Client::new(&server).get("/oncall").await, server.json, |all| {
-            for schedule in all.as_array().into_iter().flatten() {
-                let people: Vec<String> = schedule["on_call"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .map(|one| format!("{} ({})", text(one, "name"), text(one, "source")))
-                    .collect();
-                let people = if people.is_empty() { "nobody".to_owned() } else { people.join(", ") };
-                say(format_args!("{}: {people}", text(schedule, "schedule")));
-            }
-        }),
+        Oncall::Who { server } => answer(
+            Client::new(&server).get("/oncall").await,
+            server.json,
+            |all| {
+                for schedule in all.as_array().into_iter().flatten() {
+                    let people: Vec<String> = schedule["on_call"]
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .map(|one| format!("{} ({})", text(one, "name"), text(one, "source")))
+                        .collect();
+                    let people = if people.is_empty() {
+                        "nobody".to_owned()
+                    } else {
+                        people.join(", ")
+                    };
+                    say(format_args!("{}: {people}", text(schedule, "schedule")));
+                }
+            },
+        ),
         Oncall::Show { config, ahead } => show_shifts(&config, ahead),
     }
 }
@@ -188,8 +247,17 @@ fn show_shifts(file: &Path, ahead: std::time::Duration) -> ExitCode {
     for (name, schedule) in &config.page.oncall.schedules {
         say(format_args!("{name} ({})", schedule.time_zone_name));
         for shift in schedule.shifts(from, to, &[]) {
-            let local = |at: Timestamp| at.to_zoned(schedule.time_zone.clone()).strftime("%a %F %H:%M").to_string();
-            say(format_args!("  {} - {}  {}", local(shift.start), local(shift.end), shift.person));
+            let local = |at: Timestamp| {
+                at.to_zoned(schedule.time_zone.clone())
+                    .strftime("%a %F %H:%M")
+                    .to_string()
+            };
+            say(format_args!(
+                "  {} - {}  {}",
+                local(shift.start),
+                local(shift.end),
+                shift.person
+            ));
         }
     }
     ExitCode::SUCCESS
@@ -200,18 +268,22 @@ pub(super) async fn runbook(command: Runbook) -> ExitCode {
         Runbook::Lint { paths, json } => lint(&paths, json),
         Runbook::Show { file } => show_runbook(&file),
         Runbook::Plan { file, inputs, part } => plan_runbook(&file, &inputs, &part),
-        Runbook::History { server } => answer(Client::new(&server).get("/runs").await, server.json, |runs| {
-            for run in runs.as_array().into_iter().flatten() {
-                say(format_args!(
-                    "{}  {:<16} {:<24} {}  by {}",
-                    text(run, "id"),
-                    text(run, "state"),
-                    text(run, "runbook"),
-                    text(run, "created_at"),
-                    text(run, "started_by"),
-                ));
-            }
-        }),
+        Runbook::History { server } => answer(
+            Client::new(&server).get("/runs").await,
+            server.json,
+            |runs| {
+                for run in runs.as_array().into_iter().flatten() {
+                    say(format_args!(
+                        "{}  {:<16} {:<24} {}  by {}",
+                        text(run, "id"),
+                        text(run, "state"),
+                        text(run, "runbook"),
+                        text(run, "created_at"),
+                        text(run, "started_by"),
+                    ));
+                }
+            },
+        ),
     }
 }
 
@@ -226,7 +298,11 @@ fn lint(paths: &[std::path::PathBuf], json: bool) -> ExitCode {
             }
         }
     }
-    let found = bellwether_act::lint(pages.iter().map(|(path, text)| (path.as_str(), text.as_str())));
+    let found = bellwether_act::lint(
+        pages
+            .iter()
+            .map(|(path, text)| (path.as_str(), text.as_str())),
+    );
     offline::print_problems(&Problems(found), json, 1)
 }
 
@@ -247,12 +323,20 @@ fn show_runbook(file: &Path) -> ExitCode {
         Ok(page) => page,
         Err(code) => return code,
     };
-    say(format_args!("{} ({}), content {}", page.title, page.id, &page.hash[..page.hash.len().min(12)]));
+    say(format_args!(
+        "{} ({}), content {}",
+        page.title,
+        page.id,
+        &page.hash[..page.hash.len().min(12)]
+    ));
     for input in &page.inputs {
         say(format_args!("  input {}", input.name));
     }
     for step in &page.steps {
-        say(format_args!("  {}:{}  {}  {:?}", page.file, step.place.line, step.id, step.effect));
+        say(format_args!(
+            "  {}:{}  {}  {:?}",
+            page.file, step.place.line, step.id, step.effect
+        ));
     }
     ExitCode::SUCCESS
 }
@@ -270,13 +354,24 @@ fn plan_runbook(file: &Path, inputs: &[String], part: &str) -> ExitCode {
         };
         values.insert(name.to_owned(), value.to_owned());
     }
-    let given = GivenInputs { values, ..GivenInputs::default() };
-    let plan = plan(&page, &given, &crate::http::api::part(part), SystemClock::new().now());
+    let given = GivenInputs {
+        values,
+        ..GivenInputs::default()
+    };
+    let plan = plan(
+        &page,
+        &given,
+        &crate::http::api::part(part),
+        SystemClock::new().now(),
+    );
     for (name, value) in &plan.inputs {
         say(format_args!("{name} = {value}"));
     }
     for (number, step) in (1..).zip(&plan.steps) {
-        say(format_args!("{number}. {} [{:?}, {}]", step.title, step.effect, step.target));
+        say(format_args!(
+            "{number}. {} [{:?}, {}]",
+            step.title, step.effect, step.target
+        ));
         for line in step.body().lines() {
             say(format_args!("     {line}"));
         }

@@ -18,15 +18,30 @@ const END_MAX: Duration = Duration::from_mins(4);
 /// How long an unattended run looks at the page before it taps, as a person would.
 const THINK: Duration = Duration::from_secs(3);
 
-/// The stages that must happen, in order, and what says so in the case's timeline.
-const STAGES: [(&str, &str); 7] = [
-    ("case_opened", "the symptom opened a case"),
-    ("context_ready", "the diagnosis ran by itself and its output is in the case"),
-    ("page_sent", "the page went out"),
-    ("run_started", "the runbook was started"),
-    ("verify_held", "the runbook's check holds: users are served as promised again"),
-    ("run_succeeded", "the runbook succeeded"),
-    ("resolved", "the symptom cleared and the case is resolved"),
+/// A stage: the word in the case's timeline, the part of the runbook it must be about, and what it means.
+type Stage = (&'static str, Option<&'static str>, &'static str);
+
+/// The stages that must happen.
+const STAGES: [Stage; 7] = [
+    ("case_opened", None, "the symptom opened a case"),
+    (
+        "context_ready",
+        None,
+        "the diagnosis ran by itself and its output is in the case",
+    ),
+    ("page_sent", None, "the page went out"),
+    ("run_started", Some("fix"), "the fix was started"),
+    (
+        "resolved",
+        None,
+        "the symptom cleared and the case is resolved",
+    ),
+    (
+        "verify_held",
+        None,
+        "the runbook's check holds: users are served as promised again",
+    ),
+    ("run_succeeded", Some("fix"), "the fix succeeded"),
 ];
 
 /// Follows one case from its opening to its end.
@@ -64,10 +79,24 @@ impl<'a> Follow<'a> {
 
     /// Lets the service run without a fault; a case now would be a false alarm.
     pub(super) async fn warm_up(&self, warmup: Duration) -> Result<(), Failure> {
-        say(format_args!("{}  all is well; in {} one replica gets a fault", self.clock(), format_brief(warmup)));
+        say(format_args!(
+            "{}  all is well; in {} one replica gets a fault",
+            self.clock(),
+            format_brief(warmup)
+        ));
         pause(warmup).await;
-        let open = self.server.client.get("/cases?state=open").await.map_err(|error| error.to_string())?;
-        let of_web = open.as_array().into_iter().flatten().filter(|case| case["labels"]["service"] == "web").count();
+        let open = self
+            .server
+            .client
+            .get("/cases?state=open")
+            .await
+            .map_err(|error| error.to_string())?;
+        let of_web = open
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|case| case["labels"]["service"] == "web")
+            .count();
         if of_web > 0 {
             return Err("a case was open before there was a fault".to_owned());
         }
@@ -80,8 +109,11 @@ impl<'a> Follow<'a> {
         let mut waiting_for_tap = false;
         loop {
             if self.started.monotonic() > begun + END_MAX && (self.args.ci || self.args.auto) {
-                let missing = STAGES.get(self.seen.len()).map_or("nothing", |stage| stage.0);
-                return Err(format!("waited {} for {missing}", format_brief(END_MAX)));
+                return Err(format!(
+                    "waited {} for {}",
+                    format_brief(END_MAX),
+                    self.missing().join(", ")
+                ));
             }
             pause(LOOK_EVERY).await;
             self.look().await?;
@@ -91,32 +123,68 @@ impl<'a> Follow<'a> {
                     self.tap().await?;
                 } else if !waiting_for_tap {
                     waiting_for_tap = true;
-                    say("        -> open the case in the browser, look at what the diagnosis saw, and run the fix");
+                    say(
+                        "        -> open the case in the browser, look at what the diagnosis saw, and run the fix",
+                    );
                 }
             }
-            if self.has("resolved") {
+            // A person may have done without the runbook; then the end of the case is the end.
+            let fix_begun = self.has_part("run_started", Some("fix"));
+            let attended = !self.args.ci && !self.args.auto && self.args.screenshots.is_none();
+            if self.missing().is_empty() || (attended && self.has("resolved") && !fix_begun) {
                 return Ok(());
             }
         }
     }
 
     fn has(&self, kind: &str) -> bool {
-        self.timeline.iter().any(|event| event["kind"] == kind)
+        self.has_part(kind, None)
+    }
+
+    fn has_part(&self, kind: &str, part: Option<&str>) -> bool {
+        let matches = |event: &Value| {
+            event["kind"] == kind && part.is_none_or(|part| event["data"]["part"] == part)
+        };
+        self.timeline.iter().any(matches)
+    }
+
+    fn missing(&self) -> Vec<&'static str> {
+        STAGES
+            .iter()
+            .filter(|(kind, part, _)| !self.has_part(kind, *part))
+            .map(|stage| stage.0)
+            .collect()
     }
 
     async fn look(&mut self) -> Result<(), Failure> {
         let client = &self.server.client;
         if self.case.is_none() {
-            let cases = client.get("/cases").await.map_err(|error| error.to_string())?;
-            let found = cases.as_array().into_iter().flatten().find(|case| case["labels"]["service"] == "web");
-            self.case = found.and_then(|case| case["id"].as_str()).map(str::to_owned);
+            let cases = client
+                .get("/cases")
+                .await
+                .map_err(|error| error.to_string())?;
+            let found = cases
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|case| case["labels"]["service"] == "web");
+            self.case = found
+                .and_then(|case| case["id"].as_str())
+                .map(str::to_owned);
         }
-        let Some(case) = &self.case else { return Ok(()) };
-        let view = client.get(&format!("/cases/{case}")).await.map_err(|error| error.to_string())?;
+        let Some(case) = &self.case else {
+            return Ok(());
+        };
+        let view = client
+            .get(&format!("/cases/{case}"))
+            .await
+            .map_err(|error| error.to_string())?;
         self.timeline = view["timeline"].as_array().cloned().unwrap_or_default();
-        self.page_has_diagnosis |= view["case"]["context"].as_str().is_some_and(|text| !text.is_empty());
-        for (index, (kind, meaning)) in STAGES.iter().enumerate() {
-            if self.has(kind) && !self.seen.iter().any(|(seen, _)| *seen == index) {
+        self.page_has_diagnosis |= view["case"]["context"]
+            .as_str()
+            .is_some_and(|text| !text.is_empty());
+        for (index, (kind, part, meaning)) in STAGES.iter().enumerate() {
+            if self.has_part(kind, *part) && !self.seen.iter().any(|(seen, _)| *seen == index) {
                 self.seen.push((index, self.started.monotonic()));
                 say(format_args!("{}  {meaning}", self.clock()));
             }
@@ -127,30 +195,53 @@ impl<'a> Follow<'a> {
     /// What a person does: looks at the page, then at the plan, and runs the fix that they saw.
     async fn tap(&mut self) -> Result<(), Failure> {
         self.tapped = true;
-        let Some(case) = self.case.clone() else { return Ok(()) };
+        let Some(case) = self.case.clone() else {
+            return Ok(());
+        };
         if let Some(folder) = &self.args.screenshots {
             screenshots::take(self.server, &case, folder, "open").await?;
         }
         pause(THINK).await;
         let client = &self.server.client;
-        let plan = client.get(&format!("/cases/{case}/plan?part=fix")).await.map_err(|error| error.to_string())?;
+        let plan = client
+            .get(&format!("/cases/{case}/plan?part=fix"))
+            .await
+            .map_err(|error| error.to_string())?;
         if plan["runnable"] != true {
             return Err(format!("the fix cannot run: {}", plan["problems"]));
         }
-        let steps: Vec<&str> =
-            plan["steps"].as_array().into_iter().flatten().filter_map(|step| step["title"].as_str()).collect();
-        say(format_args!("{}  tap: run the fix ({})", self.clock(), steps.join(", ")));
+        let steps: Vec<&str> = plan["steps"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|step| step["title"].as_str())
+            .collect();
+        say(format_args!(
+            "{}  tap: run the fix ({})",
+            self.clock(),
+            steps.join(", ")
+        ));
         let body = json!({"part": "fix", "digest": plan["digest"]});
-        client.post(&format!("/cases/{case}/run"), &body).await.map_err(|error| error.to_string())?;
+        client
+            .post(&format!("/cases/{case}/run"), &body)
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(())
     }
 
     pub(super) async fn print_timeline(&self) -> Result<(), Failure> {
-        let Some(case) = &self.case else { return Ok(()) };
+        let Some(case) = &self.case else {
+            return Ok(());
+        };
         if let Some(folder) = &self.args.screenshots {
             screenshots::take(self.server, case, folder, "resolved").await?;
         }
-        let view = self.server.client.get(&format!("/cases/{case}")).await.map_err(|error| error.to_string())?;
+        let view = self
+            .server
+            .client
+            .get(&format!("/cases/{case}"))
+            .await
+            .map_err(|error| error.to_string())?;
         say("\nThe case's timeline:");
         crate::commands::show_case(&view);
         Ok(())
@@ -158,10 +249,12 @@ impl<'a> Follow<'a> {
 
     /// Whether every stage really happened.
     pub(super) fn check(&self) -> Result<(), Failure> {
-        let missing: Vec<&str> =
-            STAGES.iter().map(|stage| stage.0).filter(|kind| !self.has(kind)).collect();
+        let missing = self.missing();
         if !missing.is_empty() {
-            return Err(format!("these stages did not happen: {}", missing.join(", ")));
+            return Err(format!(
+                "these stages did not happen: {}",
+                missing.join(", ")
+            ));
         }
         if !self.page_has_diagnosis {
             return Err("the case has nothing of what the diagnosis saw".to_owned());

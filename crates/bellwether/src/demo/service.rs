@@ -107,9 +107,11 @@ pub async fn start() -> std::io::Result<Service> {
         let fault = Arc::new(Fault::default());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let router = Router::new()
-            .route("/", get(answer))
-            .with_state((number as u64, Arc::clone(&fault), Arc::new(AtomicU64::new(0))));
+        let router = Router::new().route("/", get(answer)).with_state((
+            number as u64,
+            Arc::clone(&fault),
+            Arc::new(AtomicU64::new(0)),
+        ));
         tasks.spawn(async move { drop(axum::serve(listener, router).await) });
         replicas.push(Replica {
             address,
@@ -145,7 +147,10 @@ pub async fn start() -> std::io::Result<Service> {
     let address = listener.local_addr()?;
     tasks.spawn(async move { drop(axum::serve(listener, router).await) });
     tasks.spawn(load(client, address));
-    Ok(Service { address, _tasks: tasks })
+    Ok(Service {
+        address,
+        _tasks: tasks,
+    })
 }
 
 /// Open-model load: a request at each tick, whether or not the ones before have been answered.
@@ -188,14 +193,24 @@ async fn answer(State((number, fault, served)): State<ReplicaState>) -> impl Int
 
 async fn forward(State(balancer): State<Arc<Balancer>>) -> impl IntoResponse {
     let Some(replica) = balancer.pick() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "no replica in service\n".to_owned());
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no replica in service\n".to_owned(),
+        );
     };
     balancer.in_flight.fetch_add(1, Ordering::Relaxed);
     let begun = balancer.clock.monotonic();
-    let result = balancer.client.get(format!("http://{}/", replica.address)).send().await;
+    let result = balancer
+        .client
+        .get(format!("http://{}/", replica.address))
+        .send()
+        .await;
     let (code, body) = match result {
         Ok(response) => (response.status(), response.text().await.unwrap_or_default()),
-        Err(_) => (StatusCode::BAD_GATEWAY, "replica did not answer\n".to_owned()),
+        Err(_) => (
+            StatusCode::BAD_GATEWAY,
+            "replica did not answer\n".to_owned(),
+        ),
     };
     balancer.in_flight.fetch_sub(1, Ordering::Relaxed);
     replica.observe(balancer.clock.monotonic().saturating_sub(begun), code);
@@ -230,7 +245,11 @@ async fn set_fault(state: State<Arc<Balancer>>, query: Query<Admin>) -> impl Int
 async fn status(State(balancer): State<Arc<Balancer>>) -> String {
     let mut text = String::new();
     for (index, replica) in balancer.replicas.iter().enumerate() {
-        let drained = if replica.drained.load(Ordering::Relaxed) { "drained" } else { "in service" };
+        let drained = if replica.drained.load(Ordering::Relaxed) {
+            "drained"
+        } else {
+            "in service"
+        };
         let _ = writeln!(
             text,
             "replica {} {} {drained}: {} answered, {} failed",
@@ -245,7 +264,12 @@ async fn status(State(balancer): State<Arc<Balancer>>) -> String {
 
 async fn metrics(State(balancer): State<Arc<Balancer>>) -> impl IntoResponse {
     let mut headers = HeaderMap::new();
-    headers.insert("content-type", "text/plain; version=0.0.4; charset=utf-8".parse().expect("a valid header"));
+    headers.insert(
+        "content-type",
+        "text/plain; version=0.0.4; charset=utf-8"
+            .parse()
+            .expect("a valid header"),
+    );
     (headers, Body::from(balancer.exposition()))
 }
 
@@ -260,13 +284,23 @@ impl Balancer {
     }
 
     fn admin(&self, query: &Admin, act: impl FnOnce(&Replica) -> bool) -> (StatusCode, String) {
-        let Some(replica) = query.replica.checked_sub(1).and_then(|index| self.replicas.get(index)) else {
-            return (StatusCode::NOT_FOUND, format!("there are replicas 1 to {}\n", self.replicas.len()));
+        let Some(replica) = query
+            .replica
+            .checked_sub(1)
+            .and_then(|index| self.replicas.get(index))
+        else {
+            return (
+                StatusCode::NOT_FOUND,
+                format!("there are replicas 1 to {}\n", self.replicas.len()),
+            );
         };
         if act(replica) {
             (StatusCode::OK, format!("replica {}: done\n", query.replica))
         } else {
-            (StatusCode::BAD_REQUEST, format!("kind is one of {}\n", parking::KINDS.join(", ")))
+            (
+                StatusCode::BAD_REQUEST,
+                format!("kind is one of {}\n", parking::KINDS.join(", ")),
+            )
         }
     }
 
@@ -276,37 +310,60 @@ impl Balancer {
             let _ = text.write_fmt(line);
             text.push('\n');
         };
-        out(format_args!("# HELP demo_http_requests_total Requests answered.\n# TYPE demo_http_requests_total counter"));
+        out(format_args!(
+            "# HELP demo_http_requests_total Requests answered.\n# TYPE demo_http_requests_total counter"
+        ));
         for (n, replica) in (1..).zip(&self.replicas) {
             for (code, count) in [("200", &replica.ok), ("500", &replica.failed)] {
                 let count = count.load(Ordering::Relaxed);
-                out(format_args!("demo_http_requests_total{{replica=\"{n}\",code=\"{code}\"}} {count}"));
+                out(format_args!(
+                    "demo_http_requests_total{{replica=\"{n}\",code=\"{code}\"}} {count}"
+                ));
             }
         }
         let name = "demo_http_request_duration_seconds";
-        out(format_args!("# HELP {name} Time to answer, seen by the balancer.\n# TYPE {name} histogram"));
+        out(format_args!(
+            "# HELP {name} Time to answer, seen by the balancer.\n# TYPE {name} histogram"
+        ));
         for (n, replica) in (1..).zip(&self.replicas) {
             let mut total = 0;
             for (bound, bucket) in BOUNDS.iter().zip(&replica.buckets) {
                 total += bucket.load(Ordering::Relaxed);
-                out(format_args!("{name}_bucket{{replica=\"{n}\",le=\"{bound}\"}} {total}"));
+                out(format_args!(
+                    "{name}_bucket{{replica=\"{n}\",le=\"{bound}\"}} {total}"
+                ));
             }
             total += replica.buckets[BOUNDS.len()].load(Ordering::Relaxed);
-            out(format_args!("{name}_bucket{{replica=\"{n}\",le=\"+Inf\"}} {total}"));
+            out(format_args!(
+                "{name}_bucket{{replica=\"{n}\",le=\"+Inf\"}} {total}"
+            ));
             let sum = replica.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
-            out(format_args!("{name}_sum{{replica=\"{n}\"}} {sum}\n{name}_count{{replica=\"{n}\"}} {total}"));
+            out(format_args!(
+                "{name}_sum{{replica=\"{n}\"}} {sum}\n{name}_count{{replica=\"{n}\"}} {total}"
+            ));
         }
-        out(format_args!("# HELP demo_replica_drained 1 while the balancer leaves a replica out.\n# TYPE demo_replica_drained gauge"));
+        out(format_args!(
+            "# HELP demo_replica_drained 1 while the balancer leaves a replica out.\n# TYPE demo_replica_drained gauge"
+        ));
         for (n, replica) in (1..).zip(&self.replicas) {
             let drained = u8::from(replica.drained.load(Ordering::Relaxed));
-            out(format_args!("demo_replica_drained{{replica=\"{n}\"}} {drained}"));
+            out(format_args!(
+                "demo_replica_drained{{replica=\"{n}\"}} {drained}"
+            ));
         }
-        out(format_args!("# HELP demo_replica_leaked_bytes Memory that a leaking replica holds.\n# TYPE demo_replica_leaked_bytes gauge"));
+        out(format_args!(
+            "# HELP demo_replica_leaked_bytes Memory that a leaking replica holds.\n# TYPE demo_replica_leaked_bytes gauge"
+        ));
         for (n, replica) in (1..).zip(&self.replicas) {
-            out(format_args!("demo_replica_leaked_bytes{{replica=\"{n}\"}} {}", replica.fault.leaked_bytes()));
+            out(format_args!(
+                "demo_replica_leaked_bytes{{replica=\"{n}\"}} {}",
+                replica.fault.leaked_bytes()
+            ));
         }
         let in_flight = self.in_flight.load(Ordering::Relaxed);
-        out(format_args!("# HELP demo_http_requests_in_flight Requests not answered yet.\n# TYPE demo_http_requests_in_flight gauge\ndemo_http_requests_in_flight {in_flight}"));
+        out(format_args!(
+            "# HELP demo_http_requests_in_flight Requests not answered yet.\n# TYPE demo_http_requests_in_flight gauge\ndemo_http_requests_in_flight {in_flight}"
+        ));
         text
     }
 }
@@ -316,10 +373,18 @@ impl Balancer {
 impl Replica {
     fn observe(&self, took: Duration, code: StatusCode) {
         let seconds = took.as_secs_f64();
-        let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
+        let bucket = BOUNDS
+            .iter()
+            .position(|bound| seconds <= *bound)
+            .unwrap_or(BOUNDS.len());
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        self.sum_us.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
-        let counter = if code.is_success() { &self.ok } else { &self.failed };
+        self.sum_us
+            .fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+        let counter = if code.is_success() {
+            &self.ok
+        } else {
+            &self.failed
+        };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -47,7 +47,9 @@ pub fn endpoints() -> Vec<Endpoint> {
 pub fn routes() -> Router<Arc<App>> {
     let mut router = Router::new();
     for endpoint in endpoints() {
-        let guarded = endpoint.handler.layer(middleware::from_fn_with_state(endpoint.scope, require));
+        let guarded = endpoint
+            .handler
+            .layer(middleware::from_fn_with_state(endpoint.scope, require));
         router = router.route(endpoint.path, guarded);
     }
     router.route("/openapi.json", axum::routing::get(doc::serve))

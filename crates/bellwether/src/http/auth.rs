@@ -133,17 +133,24 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Hash of a password, to be made off the event loop: it takes tens of milliseconds on purpose.
 pub fn hash_password(password: &Secret) -> Result<String, AuthError> {
     if !PASSWORD_LENGTH.contains(&password.expose().chars().count()) {
-        return Err(AuthError::Invalid("a password has 8 to 200 characters".to_owned()));
+        return Err(AuthError::Invalid(
+            "a password has 8 to 200 characters".to_owned(),
+        ));
     }
     let salt = SaltString::generate(&mut OsRng);
     let hashed = Argon2::default().hash_password(password.expose().as_bytes(), &salt);
-    hashed.map(|hash| hash.to_string()).map_err(|error| AuthError::Invalid(error.to_string()))
+    hashed
+        .map(|hash| hash.to_string())
+        .map_err(|error| AuthError::Invalid(error.to_string()))
 }
 
 /// Whether a password is the hashed one; off the event loop too.
 pub fn verify_password(password: &Secret, hash: &str) -> bool {
-    PasswordHash::new(hash)
-        .is_ok_and(|hash| Argon2::default().verify_password(password.expose().as_bytes(), &hash).is_ok())
+    PasswordHash::new(hash).is_ok_and(|hash| {
+        Argon2::default()
+            .verify_password(password.expose().as_bytes(), &hash)
+            .is_ok()
+    })
 }
 
 // === impl Auth ===
@@ -193,7 +200,9 @@ impl Auth {
 
     /// Whether a setup link is good (it stays so until it is used).
     pub fn ticket_is_good(&self, ticket: &str, now: Timestamp) -> bool {
-        self.ticket.as_ref().is_some_and(|(hashed, until)| *hashed == hash(ticket) && now < *until)
+        self.ticket
+            .as_ref()
+            .is_some_and(|(hashed, until)| *hashed == hash(ticket) && now < *until)
     }
 
     /// Sets the administrator, uses up the ticket, and logs in.
@@ -209,11 +218,18 @@ impl Auth {
         }
         let good = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
         if name.is_empty() || name.len() > 64 || !name.chars().all(good) {
-            return Err(AuthError::Invalid("a name has up to 64 letters, digits, - _ . @".to_owned()));
+            return Err(AuthError::Invalid(
+                "a name has up to 64 letters, digits, - _ . @".to_owned(),
+            ));
         }
         self.ticket = None;
         let scopes = vec![Scope::Read, Scope::Respond, Scope::Run, Scope::Admin];
-        let user = User { version: 1, name: name.to_owned(), password_hash, scopes };
+        let user = User {
+            version: 1,
+            name: name.to_owned(),
+            password_hash,
+            scopes,
+        };
         let mut batch = Batch::default();
         batch.put(USER, name, &user, None);
         self.users.insert(name.to_owned(), user);
@@ -227,19 +243,34 @@ impl Auth {
             times.retain(|time| now.duration_since(*time) < SignedDuration::from_secs(60));
             !times.is_empty()
         });
-        if self.failures.get(name).is_some_and(|times| times.len() >= FAILURES_MAX) {
+        if self
+            .failures
+            .get(name)
+            .is_some_and(|times| times.len() >= FAILURES_MAX)
+        {
             return Err(AuthError::TooMany);
         }
         const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
             AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-        Ok(self.users.get(name).map_or_else(|| NOBODY.to_owned(), |user| user.password_hash.clone()))
+        Ok(self
+            .users
+            .get(name)
+            .map_or_else(|| NOBODY.to_owned(), |user| user.password_hash.clone()))
     }
 
     /// Ends a login attempt whose password was verified or not.
-    pub fn log_in(&mut self, name: &str, verified: bool, now: Timestamp) -> Result<Login, AuthError> {
+    pub fn log_in(
+        &mut self,
+        name: &str,
+        verified: bool,
+        now: Timestamp,
+    ) -> Result<Login, AuthError> {
         if !verified || !self.users.contains_key(name) {
             if self.failures.len() < 10_000 {
-                self.failures.entry(name.chars().take(64).collect()).or_default().push(now);
+                self.failures
+                    .entry(name.chars().take(64).collect())
+                    .or_default()
+                    .push(now);
             }
             return Err(AuthError::Wrong);
         }
@@ -266,15 +297,23 @@ impl Auth {
         };
         batch.put(SESSION, hash(&cookie), &session, None);
         self.sessions.insert(hash(&cookie), session);
-        Login { batch, cookie: Secret::new(cookie), max_age: SESSION_LIFE.unsigned_abs() }
+        Login {
+            batch,
+            cookie: Secret::new(cookie),
+            max_age: SESSION_LIFE.unsigned_abs(),
+        }
     }
 
     /// A ticket that logs a browser in, once, within five minutes, as `actor` with all that a user may do.
     pub fn open_link(&mut self, actor: &str, now: Timestamp) -> String {
         self.links.retain(|_, (_, until)| now < *until);
         let ticket = random_token();
-        let name = actor.split_once(':').map_or(actor, |(_, name)| name).to_owned();
-        self.links.insert(hash(&ticket), (name, now + SignedDuration::from_mins(5)));
+        let name = actor
+            .split_once(':')
+            .map_or(actor, |(_, name)| name)
+            .to_owned();
+        self.links
+            .insert(hash(&ticket), (name, now + SignedDuration::from_mins(5)));
         ticket
     }
 
@@ -287,7 +326,12 @@ impl Auth {
         let mut batch = Batch::default();
         if !self.users.contains_key(&name) {
             let scopes = vec![Scope::Read, Scope::Respond, Scope::Run, Scope::Admin];
-            let user = User { version: 1, name: name.clone(), password_hash: String::new(), scopes };
+            let user = User {
+                version: 1,
+                name: name.clone(),
+                password_hash: String::new(),
+                scopes,
+            };
             batch.put(USER, &name, &user, None);
             self.users.insert(name.clone(), user);
         }
@@ -304,9 +348,19 @@ impl Auth {
     }
 
     /// A new API token; it is shown once, only its hash is kept.
-    pub fn issue_token(&mut self, name: &str, scopes: Vec<Scope>, now: Timestamp) -> (Secret, Batch) {
+    pub fn issue_token(
+        &mut self,
+        name: &str,
+        scopes: Vec<Scope>,
+        now: Timestamp,
+    ) -> (Secret, Batch) {
         let token = format!("bw_{}", random_token());
-        let record = ApiToken { version: 1, name: name.to_owned(), scopes, created_at: now };
+        let record = ApiToken {
+            version: 1,
+            name: name.to_owned(),
+            scopes,
+            created_at: now,
+        };
         let mut batch = Batch::default();
         batch.put(API_TOKEN, hash(&token), &record, None);
         self.tokens.insert(hash(&token), record);
@@ -328,16 +382,31 @@ impl Auth {
 
     /// Names and scopes of the API tokens.
     pub fn tokens(&self) -> Vec<(String, Vec<Scope>, Timestamp)> {
-        self.tokens.values().map(|t| (t.name.clone(), t.scopes.clone(), t.created_at)).collect()
+        self.tokens
+            .values()
+            .map(|t| (t.name.clone(), t.scopes.clone(), t.created_at))
+            .collect()
     }
 
     /// Who is behind a cookie or a bearer token.
-    pub fn identify(&self, cookie: Option<&str>, bearer: Option<&str>, now: Timestamp) -> Option<Identity> {
+    pub fn identify(
+        &self,
+        cookie: Option<&str>,
+        bearer: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Identity> {
         if let Some(token) = bearer.and_then(|bearer| self.tokens.get(&hash(bearer))) {
             let actor = format!("token:{}", token.name);
-            return Some(Identity { actor, scopes: token.scopes.clone(), csrf: None });
+            return Some(Identity {
+                actor,
+                scopes: token.scopes.clone(),
+                csrf: None,
+            });
         }
-        let session = self.sessions.get(&hash(cookie?)).filter(|session| now < session.expires_at)?;
+        let session = self
+            .sessions
+            .get(&hash(cookie?))
+            .filter(|session| now < session.expires_at)?;
         let user = self.users.get(&session.user)?;
         Some(Identity {
             actor: format!("user:{}", user.name),
@@ -352,7 +421,11 @@ impl Auth {
 impl Identity {
     /// Somebody on this machine who has not said who: may read.
     pub fn anonymous() -> Self {
-        Self { actor: "anonymous".to_owned(), scopes: vec![Scope::Read], csrf: None }
+        Self {
+            actor: "anonymous".to_owned(),
+            scopes: vec![Scope::Read],
+            csrf: None,
+        }
     }
 
     /// Whether a scope was given.
@@ -373,15 +446,29 @@ mod tests {
     fn setup_works_once_and_gives_a_session() {
         let mut auth = Auth::default();
         let ticket = auth.open_setup(at(0)).unwrap();
-        assert_eq!(auth.set_up("wrong", "ana", "x".into(), at(1)).unwrap_err(), AuthError::Ticket);
+        assert_eq!(
+            auth.set_up("wrong", "ana", "x".into(), at(1)).unwrap_err(),
+            AuthError::Ticket
+        );
         let login = auth.set_up(&ticket, "ana", "x".into(), at(1)).unwrap();
-        let identity = auth.identify(Some(login.cookie.expose()), None, at(2)).unwrap();
+        let identity = auth
+            .identify(Some(login.cookie.expose()), None, at(2))
+            .unwrap();
         assert!(identity.may(Scope::Admin) && identity.actor == "user:ana");
-        assert_eq!(auth.set_up(&ticket, "bo", "x".into(), at(1)).unwrap_err(), AuthError::Ticket);
+        assert_eq!(
+            auth.set_up(&ticket, "bo", "x".into(), at(1)).unwrap_err(),
+            AuthError::Ticket
+        );
         assert!(auth.open_setup(at(3)).is_none());
-        assert!(auth.identify(Some(login.cookie.expose()), None, at(60 * 24 * 15)).is_none());
+        assert!(
+            auth.identify(Some(login.cookie.expose()), None, at(60 * 24 * 15))
+                .is_none()
+        );
         auth.log_out(login.cookie.expose());
-        assert!(auth.identify(Some(login.cookie.expose()), None, at(2)).is_none());
+        assert!(
+            auth.identify(Some(login.cookie.expose()), None, at(2))
+                .is_none()
+        );
     }
 
     #[test]
@@ -389,12 +476,19 @@ mod tests {
         let mut auth = Auth::default();
         for _ in 0..5 {
             auth.attempt("ana", at(0)).unwrap();
-            assert_eq!(auth.log_in("ana", false, at(0)).unwrap_err(), AuthError::Wrong);
+            assert_eq!(
+                auth.log_in("ana", false, at(0)).unwrap_err(),
+                AuthError::Wrong
+            );
         }
         assert_eq!(auth.attempt("ana", at(0)).unwrap_err(), AuthError::TooMany);
         assert!(auth.attempt("ana", at(2)).is_ok());
         let (token, batch) = auth.issue_token("ci", vec![Scope::Read], at(0));
-        assert!(!serde_json::to_string(&batch).unwrap().contains(token.expose()));
+        assert!(
+            !serde_json::to_string(&batch)
+                .unwrap()
+                .contains(token.expose())
+        );
         let identity = auth.identify(None, Some(token.expose()), at(0)).unwrap();
         assert!(identity.may(Scope::Read) && !identity.may(Scope::Run));
         auth.revoke_token("ci");
@@ -405,7 +499,9 @@ mod tests {
     fn stored_passwords_verify() {
         let password = Secret::new("correct horse");
         let hash = hash_password(&password).unwrap();
-        assert!(verify_password(&password, &hash) && !verify_password(&Secret::new("wrong"), &hash));
+        assert!(
+            verify_password(&password, &hash) && !verify_password(&Secret::new("wrong"), &hash)
+        );
         assert!(hash_password(&Secret::new("short")).is_err());
     }
 }

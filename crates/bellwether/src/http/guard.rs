@@ -41,13 +41,20 @@ pub async fn identify(State(app): State<Arc<App>>, mut request: Request, next: N
     let bearer = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("GenieKey ")));
+        .and_then(|value| {
+            value
+                .strip_prefix("Bearer ")
+                .or_else(|| value.strip_prefix("GenieKey "))
+        });
     let known = app
         .auth
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .identify(cookie(headers, COOKIE), bearer, app.clock.now());
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let peer = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|info| info.0.ip());
     let local = app.listen.ip().is_loopback() && peer.is_some_and(|ip| ip.is_loopback());
     let identity = match known {
         Some(identity) => Some(identity),
@@ -62,40 +69,81 @@ pub async fn identify(State(app): State<Arc<App>>, mut request: Request, next: N
 
 /// Whether the `Host` header names loopback or the external address.
 fn host_is_ours(headers: &HeaderMap, app: &App) -> bool {
-    let Some(host) = headers.get(header::HOST).and_then(|value| value.to_str().ok()) else { return false };
+    let Some(host) = headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok())
+    else {
+        return false;
+    };
     let name = host.rsplit_once(':').map_or(host, |(name, port)| {
-        if port.bytes().all(|b| b.is_ascii_digit()) { name } else { host }
+        if port.bytes().all(|b| b.is_ascii_digit()) {
+            name
+        } else {
+            host
+        }
     });
     matches!(name, "localhost" | "127.0.0.1" | "[::1]")
         || name.starts_with("127.")
-        || app.external_url.split("//").nth(1).is_some_and(|external| external.split('/').next() == Some(host))
+        || app
+            .external_url
+            .split("//")
+            .nth(1)
+            .is_some_and(|external| external.split('/').next() == Some(host))
 }
 
 /// Lets a request through when its caller has a scope, and, for a change through a session, its CSRF token.
 pub async fn require(State(scope): State<Scope>, request: Request, next: Next) -> Response {
-    match check(request.extensions().get::<Caller>(), scope, request.method(), request.headers()) {
+    match check(
+        request.extensions().get::<Caller>(),
+        scope,
+        request.method(),
+        request.headers(),
+    ) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
 /// The check of [`require`], for handlers that read the CSRF token from their form.
-pub fn check(caller: Option<&Caller>, scope: Scope, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+pub fn check(
+    caller: Option<&Caller>,
+    scope: Scope,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
     let Some(Caller(identity)) = caller else {
-        return Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "log in or send an API token"));
+        return Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthenticated",
+            "log in or send an API token",
+        ));
     };
     if !identity.may(scope) {
-        let status = if identity.actor == "anonymous" { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
-        return Err(Problem::new(status, "forbidden", format!("{} may not do this", identity.actor))
-            .with_hint("log in, or send an API token that has the scope"));
+        let status = if identity.actor == "anonymous" {
+            StatusCode::UNAUTHORIZED
+        } else {
+            StatusCode::FORBIDDEN
+        };
+        return Err(Problem::new(
+            status,
+            "forbidden",
+            format!("{} may not do this", identity.actor),
+        )
+        .with_hint("log in, or send an API token that has the scope"));
     }
     if method.is_safe() {
         return Ok(());
     }
     if let Some(csrf) = &identity.csrf {
-        let sent = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
+        let sent = headers
+            .get(CSRF_HEADER)
+            .and_then(|value| value.to_str().ok());
         if sent != Some(csrf.as_str()) {
-            return Err(Problem::new(StatusCode::FORBIDDEN, "csrf", "the request does not come from our own page"));
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "csrf",
+                "the request does not come from our own page",
+            ));
         }
     }
     Ok(())

@@ -17,12 +17,21 @@ pub struct Problem {
 impl Problem {
     /// An error.
     pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, detail: detail.into(), hint: None }
+        Self {
+            status,
+            kind,
+            detail: detail.into(),
+            hint: None,
+        }
     }
 
     /// 404.
     pub fn not_found(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("there is no such {what}"),
+        )
     }
 
     /// 400.
@@ -54,20 +63,33 @@ impl IntoResponse for Problem {
         if let Some(hint) = self.hint {
             body["hint"] = json!(hint);
         }
-        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+        (
+            self.status,
+            [(header::CONTENT_TYPE, "application/problem+json")],
+            body.to_string(),
+        )
+            .into_response()
     }
 }
 
 impl From<crate::core::Stopped> for Problem {
     fn from(stopped: crate::core::Stopped) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", stopped.to_string())
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "stopping",
+            stopped.to_string(),
+        )
     }
 }
 
 impl From<bellwether_store::StoreError> for Problem {
     fn from(error: bellwether_store::StoreError) -> Self {
         tracing::error!(%error, "state could not be read");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "store", "state cannot be read at the moment")
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "store",
+            "state cannot be read at the moment",
+        )
     }
 }
 
@@ -75,7 +97,9 @@ impl From<crate::planning::PlanError> for Problem {
     fn from(error: crate::planning::PlanError) -> Self {
         use crate::planning::PlanError;
         let status = match &error {
-            PlanError::NoCase | PlanError::NoRunbook | PlanError::UnknownRunbook(_) => StatusCode::NOT_FOUND,
+            PlanError::NoCase | PlanError::NoRunbook | PlanError::UnknownRunbook(_) => {
+                StatusCode::NOT_FOUND
+            }
             PlanError::NotRunnable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             PlanError::Changed => StatusCode::CONFLICT,
             PlanError::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -66,18 +66,34 @@ struct Params(Vec<(String, String)>);
 
 // === queries ===
 
-async fn query(State(app): State<Arc<App>>, raw: RawQuery, headers: HeaderMap, body: Bytes) -> Answer {
+async fn query(
+    State(app): State<Arc<App>>,
+    raw: RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
     let params = Params::read(raw, &headers, &body)?;
     let time = match params.get("time") {
         Some(text) => parse_time(text).ok_or_else(|| bad_time("time", text))?,
         None => app.clock.now().as_millisecond(),
     };
-    let expr = app.queries.engine().parse(params.get("query").unwrap_or_default())?;
-    let result = app.queries.run(expr, Times::at(time), params.timeout()?).await?;
+    let expr = app
+        .queries
+        .engine()
+        .parse(params.get("query").unwrap_or_default())?;
+    let result = app
+        .queries
+        .run(expr, Times::at(time), params.timeout()?)
+        .await?;
     Ok(answer_query(&result, params.get("stats").is_some()))
 }
 
-async fn query_range(State(app): State<Arc<App>>, raw: RawQuery, headers: HeaderMap, body: Bytes) -> Answer {
+async fn query_range(
+    State(app): State<Arc<App>>,
+    raw: RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
     let params = Params::read(raw, &headers, &body)?;
     let start = params.required_time("start")?;
     let end = params.required_time("end")?;
@@ -88,7 +104,9 @@ async fn query_range(State(app): State<Arc<App>>, raw: RawQuery, headers: Header
     }
     let text = params.get("step").unwrap_or_default();
     let step = parse_step(text).ok_or_else(|| {
-        ApiError::bad_data(format!("invalid parameter \"step\": cannot parse {text:?} to a valid duration"))
+        ApiError::bad_data(format!(
+            "invalid parameter \"step\": cannot parse {text:?} to a valid duration"
+        ))
     })?;
     if step <= 0 {
         return Err(ApiError::bad_data(
@@ -104,20 +122,40 @@ async fn query_range(State(app): State<Arc<App>>, raw: RawQuery, headers: Header
                 .to_owned(),
         ));
     }
-    let expr = app.queries.engine().parse(params.get("query").unwrap_or_default())?;
-    let times = Times { start, end, step: Some(step) };
+    let expr = app
+        .queries
+        .engine()
+        .parse(params.get("query").unwrap_or_default())?;
+    let times = Times {
+        start,
+        end,
+        step: Some(step),
+    };
     let result = app.queries.run(expr, times, params.timeout()?).await?;
     Ok(answer_query(&result, params.get("stats").is_some()))
 }
 
-async fn format_query(State(app): State<Arc<App>>, raw: RawQuery, headers: HeaderMap, body: Bytes) -> Answer {
+async fn format_query(
+    State(app): State<Arc<App>>,
+    raw: RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
     let params = Params::read(raw, &headers, &body)?;
-    let expr = app.queries.engine().parse(params.get("query").unwrap_or_default())?;
+    let expr = app
+        .queries
+        .engine()
+        .parse(params.get("query").unwrap_or_default())?;
     Ok(success(json!(bellwether_promql::pretty(&expr))))
 }
 
 /// The expression, how it would be evaluated. (Prometheus gives its own syntax tree here; ours says what ours is.)
-async fn parse_query(State(app): State<Arc<App>>, raw: RawQuery, headers: HeaderMap, body: Bytes) -> Answer {
+async fn parse_query(
+    State(app): State<Arc<App>>,
+    raw: RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
     fn node(plan: &bellwether_promql::ExplainNode) -> Value {
         json!({
             "operation": plan.operation,
@@ -126,7 +164,10 @@ async fn parse_query(State(app): State<Arc<App>>, raw: RawQuery, headers: Header
         })
     }
     let params = Params::read(raw, &headers, &body)?;
-    let expr = app.queries.engine().parse(params.get("query").unwrap_or_default())?;
+    let expr = app
+        .queries
+        .engine()
+        .parse(params.get("query").unwrap_or_default())?;
     Ok(success(node(&bellwether_promql::explain(&expr))))
 }
 
@@ -142,17 +183,29 @@ struct Selectors {
 impl Params {
     /// `match[]`, `start`, `end` and `limit`.
     fn selectors(&self) -> Result<Selectors, ApiError> {
-        let all = self.all("match[]").map(parse_metric_selector).collect::<Result<_, _>>();
-        let all = all.map_err(|error| ApiError::bad_data(format!("invalid parameter \"match[]\": {error}")))?;
+        let all = self
+            .all("match[]")
+            .map(parse_metric_selector)
+            .collect::<Result<_, _>>();
+        let all = all.map_err(|error| {
+            ApiError::bad_data(format!("invalid parameter \"match[]\": {error}"))
+        })?;
         let min = self.time("start")?.unwrap_or(i64::MIN / 2);
         let max = self.time("end")?.unwrap_or(i64::MAX / 2);
         let limit = match self.get("limit").unwrap_or("0") {
             "0" => usize::MAX,
             text => text.parse().map_err(|_| {
-                ApiError::bad_data(format!("invalid parameter \"limit\": cannot parse {text:?} to a valid limit"))
+                ApiError::bad_data(format!(
+                    "invalid parameter \"limit\": cannot parse {text:?} to a valid limit"
+                ))
             })?,
         };
-        Ok(Selectors { all, min, max, limit })
+        Ok(Selectors {
+            all,
+            min,
+            max,
+            limit,
+        })
     }
 }
 
@@ -161,26 +214,55 @@ fn limited<T: serde::Serialize>(mut items: Vec<T>, limit: usize) -> Response {
         return success(json!(items));
     }
     items.truncate(limit);
-    let body = json!({"status": "success", "data": items, "warnings": ["results truncated due to limit"]});
+    let body =
+        json!({"status": "success", "data": items, "warnings": ["results truncated due to limit"]});
     respond(StatusCode::OK, body.to_string())
 }
 
-async fn series(State(app): State<Arc<App>>, raw: RawQuery, headers: HeaderMap, body: Bytes) -> Answer {
+async fn series(
+    State(app): State<Arc<App>>,
+    raw: RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
     let params = Params::read(raw, &headers, &body)?;
-    let Selectors { all, min, max, limit } = params.selectors()?;
+    let Selectors {
+        all,
+        min,
+        max,
+        limit,
+    } = params.selectors()?;
     if all.is_empty() {
-        return Err(ApiError::bad_data("no match[] parameter provided".to_owned()));
+        return Err(ApiError::bad_data(
+            "no match[] parameter provided".to_owned(),
+        ));
     }
     let source = Arc::clone(app.queries.source());
-    let found = app.queries.off_loop(TIMEOUT, move || source.series(&all, min, max)).await??;
+    let found = app
+        .queries
+        .off_loop(TIMEOUT, move || source.series(&all, min, max))
+        .await??;
     Ok(limited(found, limit))
 }
 
-async fn labels(State(app): State<Arc<App>>, raw: RawQuery, headers: HeaderMap, body: Bytes) -> Answer {
+async fn labels(
+    State(app): State<Arc<App>>,
+    raw: RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
     let params = Params::read(raw, &headers, &body)?;
-    let Selectors { all, min, max, limit } = params.selectors()?;
+    let Selectors {
+        all,
+        min,
+        max,
+        limit,
+    } = params.selectors()?;
     let source = Arc::clone(app.queries.source());
-    let found = app.queries.off_loop(TIMEOUT, move || source.label_names(&all, min, max)).await??;
+    let found = app
+        .queries
+        .off_loop(TIMEOUT, move || source.label_names(&all, min, max))
+        .await??;
     Ok(limited(found, limit))
 }
 
@@ -191,15 +273,22 @@ async fn label_values(
     headers: HeaderMap,
 ) -> Answer {
     let params = Params::read(raw, &headers, &Bytes::new())?;
-    let Selectors { all, min, max, limit } = params.selectors()?;
+    let Selectors {
+        all,
+        min,
+        max,
+        limit,
+    } = params.selectors()?;
     if name.is_empty() {
         return Err(ApiError::bad_data("invalid label name: \"\"".to_owned()));
     }
     // Prometheus' escaping of names outside the classic form.
     let name = name.strip_prefix("U__").map_or(name.clone(), unescape_name);
     let source = Arc::clone(app.queries.source());
-    let found =
-        app.queries.off_loop(TIMEOUT, move || source.label_values(&name, &all, min, max)).await??;
+    let found = app
+        .queries
+        .off_loop(TIMEOUT, move || source.label_values(&name, &all, min, max))
+        .await??;
     Ok(limited(found, limit))
 }
 
@@ -210,7 +299,9 @@ fn unescape_name(escaped: &str) -> String {
         name.push_str(&rest[..at]);
         rest = &rest[at + 1..];
         let code = rest.find('_').and_then(|end| {
-            let code = u32::from_str_radix(&rest[..end], 16).ok().and_then(char::from_u32)?;
+            let code = u32::from_str_radix(&rest[..end], 16)
+                .ok()
+                .and_then(char::from_u32)?;
             Some((code, end))
         });
         match code {
@@ -232,11 +323,21 @@ fn unescape_name(escaped: &str) -> String {
 
 async fn metadata(State(app): State<Arc<App>>, raw: RawQuery) -> Answer {
     let params = Params::read(raw, &HeaderMap::new(), &Bytes::new())?;
-    let limit = params.get("limit").and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
-    let per_metric = params.get("limit_per_metric").and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
-    let mut by_metric: std::collections::BTreeMap<String, Vec<Value>> = std::collections::BTreeMap::new();
+    let limit = params
+        .get("limit")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(usize::MAX);
+    let per_metric = params
+        .get("limit_per_metric")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(usize::MAX);
+    let mut by_metric: std::collections::BTreeMap<String, Vec<Value>> =
+        std::collections::BTreeMap::new();
     for entry in app.scrapes.metadata() {
-        if params.get("metric").is_some_and(|wanted| wanted != entry.metric) {
+        if params
+            .get("metric")
+            .is_some_and(|wanted| wanted != entry.metric)
+        {
             continue;
         }
         let known = json!({"type": entry.metadata.kind, "help": entry.metadata.help, "unit": entry.metadata.unit});
@@ -245,8 +346,11 @@ async fn metadata(State(app): State<Arc<App>>, raw: RawQuery) -> Answer {
             of_metric.push(known);
         }
     }
-    let kept: serde_json::Map<_, _> =
-        by_metric.into_iter().take(limit).map(|(metric, all)| (metric, json!(all))).collect();
+    let kept: serde_json::Map<_, _> = by_metric
+        .into_iter()
+        .take(limit)
+        .map(|(metric, all)| (metric, json!(all)))
+        .collect();
     Ok(success(Value::Object(kept)))
 }
 
@@ -282,20 +386,29 @@ async fn targets(State(app): State<Arc<App>>, raw: RawQuery) -> Answer {
         .filter(|target| wanted(&target.scrape_pool) && state != "active")
         .map(|target| json!({"discoveredLabels": target.discovered_labels, "scrapePool": target.scrape_pool}))
         .collect();
-    let counts: serde_json::Map<_, _> =
-        all.dropped_counts.iter().map(|(pool, count)| (pool.clone(), json!(count))).collect();
-    Ok(success(json!({"activeTargets": active, "droppedTargets": dropped, "droppedTargetCounts": counts})))
+    let counts: serde_json::Map<_, _> = all
+        .dropped_counts
+        .iter()
+        .map(|(pool, count)| (pool.clone(), json!(count)))
+        .collect();
+    Ok(success(
+        json!({"activeTargets": active, "droppedTargets": dropped, "droppedTargetCounts": counts}),
+    ))
 }
 
 async fn targets_metadata(State(app): State<Arc<App>>, raw: RawQuery) -> Answer {
     let params = Params::read(raw, &HeaderMap::new(), &Bytes::new())?;
     let matchers = match params.get("match_target") {
-        Some(text) => parse_metric_selector(text)
-            .map_err(|error| ApiError::bad_data(format!("invalid parameter \"match_target\": {error}")))?,
+        Some(text) => parse_metric_selector(text).map_err(|error| {
+            ApiError::bad_data(format!("invalid parameter \"match_target\": {error}"))
+        })?,
         None => Vec::new(),
     };
     let metric = params.get("metric");
-    let limit = params.get("limit").and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
+    let limit = params
+        .get("limit")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(usize::MAX);
     let found: Vec<Value> = app
         .scrapes
         .metadata()
@@ -318,24 +431,34 @@ async fn targets_metadata(State(app): State<Arc<App>>, raw: RawQuery) -> Answer 
 }
 
 async fn scrape_pools(State(app): State<Arc<App>>) -> Answer {
-    let pools: std::collections::BTreeSet<String> =
-        app.scrapes.targets().active.into_iter().map(|target| target.scrape_pool).collect();
+    let pools: std::collections::BTreeSet<String> = app
+        .scrapes
+        .targets()
+        .active
+        .into_iter()
+        .map(|target| target.scrape_pool)
+        .collect();
     Ok(success(json!({"scrapePools": pools})))
 }
 
 async fn rules(State(app): State<Arc<App>>, raw: RawQuery) -> Answer {
     let params = Params::read(raw, &HeaderMap::new(), &Bytes::new())?;
-    Ok(success(crate::http::rules::rules_json(&app.judge.status(), &|name| {
-        params.all(name).map(str::to_owned).collect()
-    })))
+    Ok(success(crate::http::rules::rules_json(
+        &app.judge.status(),
+        &|name| params.all(name).map(str::to_owned).collect(),
+    )))
 }
 
 async fn alerts(State(app): State<Arc<App>>) -> Answer {
-    Ok(success(crate::http::rules::alerts_json(&app.judge.status())))
+    Ok(success(crate::http::rules::alerts_json(
+        &app.judge.status(),
+    )))
 }
 
 async fn alertmanagers() -> Answer {
-    Ok(success(json!({"activeAlertmanagers": [], "droppedAlertmanagers": []})))
+    Ok(success(
+        json!({"activeAlertmanagers": [], "droppedAlertmanagers": []}),
+    ))
 }
 
 /// Exemplars are not stored yet: the answer is empty, not an error, as for a Prometheus without the feature.
@@ -390,7 +513,9 @@ async fn tsdb(State(app): State<Arc<App>>) -> Answer {
     let top = app.series.cardinality(10);
     let stats = app.series.stats();
     let pairs = |all: &[(String, usize)]| -> Vec<Value> {
-        all.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+        all.iter()
+            .map(|(name, value)| json!({"name": name, "value": value}))
+            .collect()
     };
     let (min_time, max_time) = stats.head_time.unwrap_or_default();
     Ok(success(json!({
@@ -409,14 +534,20 @@ async fn tsdb(State(app): State<Arc<App>>) -> Answer {
 }
 
 async fn unknown() -> Answer {
-    Err(ApiError { kind: "not_found", message: "no such endpoint".to_owned() })
+    Err(ApiError {
+        kind: "not_found",
+        message: "no such endpoint".to_owned(),
+    })
 }
 
 // === answers ===
 
 /// `{"status":"success","data":…}`.
 pub fn success(data: Value) -> Response {
-    respond(StatusCode::OK, json!({"status": "success", "data": data}).to_string())
+    respond(
+        StatusCode::OK,
+        json!({"status": "success", "data": data}).to_string(),
+    )
 }
 
 fn respond(status: StatusCode, body: String) -> Response {
@@ -432,7 +563,10 @@ fn answer_query(result: &QueryResult, with_stats: bool) -> Response {
         QueryValue::Vector(_) => "vector",
         QueryValue::Matrix(_) => "matrix",
     };
-    let _ = write!(out, "{{\"status\":\"success\",\"data\":{{\"resultType\":\"{kind}\",\"result\":");
+    let _ = write!(
+        out,
+        "{{\"status\":\"success\",\"data\":{{\"resultType\":\"{kind}\",\"result\":"
+    );
     match &result.value {
         QueryValue::Scalar { timestamp, value } => push_point(&mut out, *timestamp, *value),
         QueryValue::String { timestamp, value } => {
@@ -443,7 +577,11 @@ fn answer_query(result: &QueryResult, with_stats: bool) -> Response {
         QueryValue::Vector(samples) => {
             out.push('[');
             for (index, sample) in samples.iter().enumerate() {
-                out.push_str(if index > 0 { ",{\"metric\":" } else { "{\"metric\":" });
+                out.push_str(if index > 0 {
+                    ",{\"metric\":"
+                } else {
+                    "{\"metric\":"
+                });
                 push_labels(&mut out, &sample.labels);
                 match &sample.value {
                     SampleValue::Float(value) => {
@@ -548,7 +686,9 @@ pub fn format_float(value: f64) -> String {
     if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
         let text = format!("{value:e}");
         let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
+        let (sign, exponent) = exponent
+            .strip_prefix('-')
+            .map_or(('+', exponent), |rest| ('-', rest));
         return format!("{digits}e{sign}{exponent:0>2}");
     }
     format!("{value}")
@@ -566,10 +706,16 @@ fn histogram_json(histogram: &bellwether_model::histogram::Histogram) -> Value {
                 (false, false) => 2,
                 (true, true) => 3,
             };
-            json!([code, format_float(bucket.lower), format_float(bucket.upper), format_float(bucket.count)])
+            json!([
+                code,
+                format_float(bucket.lower),
+                format_float(bucket.upper),
+                format_float(bucket.count)
+            ])
         })
         .collect();
-    let mut value = json!({"count": format_float(histogram.count), "sum": format_float(histogram.sum)});
+    let mut value =
+        json!({"count": format_float(histogram.count), "sum": format_float(histogram.sum)});
     if !buckets.is_empty() {
         value["buckets"] = json!(buckets);
     }
@@ -581,9 +727,14 @@ fn histogram_json(histogram: &bellwether_model::histogram::Histogram) -> Value {
 impl Params {
     fn read(RawQuery(raw): RawQuery, headers: &HeaderMap, body: &Bytes) -> Result<Self, ApiError> {
         let mut all = parse_form(raw.as_deref().unwrap_or_default().as_bytes());
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or_default();
         if body.len() > FORM_MAX {
-            return Err(ApiError::bad_data("the form is larger than 1 MiB".to_owned()));
+            return Err(ApiError::bad_data(
+                "the form is larger than 1 MiB".to_owned(),
+            ));
         }
         if kind.starts_with("application/x-www-form-urlencoded") {
             all.extend(parse_form(body));
@@ -592,15 +743,24 @@ impl Params {
     }
 
     fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|v| !v.is_empty())
     }
 
     fn time(&self, name: &'static str) -> Result<Option<i64>, ApiError> {
-        self.get(name).map(|text| parse_time(text).ok_or_else(|| bad_time(name, text))).transpose()
+        self.get(name)
+            .map(|text| parse_time(text).ok_or_else(|| bad_time(name, text)))
+            .transpose()
     }
 
     fn required_time(&self, name: &'static str) -> Result<i64, ApiError> {
@@ -608,7 +768,9 @@ impl Params {
     }
 
     fn timeout(&self) -> Result<Duration, ApiError> {
-        let Some(text) = self.get("timeout") else { return Ok(TIMEOUT) };
+        let Some(text) = self.get("timeout") else {
+            return Ok(TIMEOUT);
+        };
         let asked = parse_step(text).filter(|ms| *ms > 0).ok_or_else(|| {
             ApiError::bad_data(format!(
                 "invalid parameter \"timeout\": cannot parse {text:?} to a valid duration"
@@ -627,7 +789,8 @@ fn parse_form(bytes: &[u8]) -> Vec<(String, String)> {
                 b'+' => out.push(b' '),
                 b'%' => {
                     let mut ahead = rest.clone();
-                    let code = [ahead.next(), ahead.next()].map(|b| b.and_then(|b| (b as char).to_digit(16)));
+                    let code = [ahead.next(), ahead.next()]
+                        .map(|b| b.and_then(|b| (b as char).to_digit(16)));
                     if let [Some(high), Some(low)] = code {
                         out.push((high * 16 + low) as u8);
                         rest = ahead;
@@ -656,7 +819,9 @@ fn parse_time(text: &str) -> Option<i64> {
         let ms = (seconds * 1000.0).round();
         return (seconds.is_finite() && ms.abs() < 9.2e18).then_some(ms as i64);
     }
-    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
+    text.parse::<jiff::Timestamp>()
+        .ok()
+        .map(jiff::Timestamp::as_millisecond)
 }
 
 /// Seconds with decimals, or a Prometheus duration, in milliseconds.
@@ -665,24 +830,34 @@ fn parse_step(text: &str) -> Option<i64> {
         let ms = seconds * 1000.0;
         return (seconds.is_finite() && ms.abs() < 9.2e15).then_some(ms as i64);
     }
-    parse_duration(text).ok().map(|duration| duration.as_millis() as i64)
+    parse_duration(text)
+        .ok()
+        .map(|duration| duration.as_millis() as i64)
 }
 
 fn bad_time(name: &str, text: &str) -> ApiError {
-    ApiError::bad_data(format!("invalid parameter {name:?}: cannot parse {text:?} to a valid timestamp"))
+    ApiError::bad_data(format!(
+        "invalid parameter {name:?}: cannot parse {text:?} to a valid timestamp"
+    ))
 }
 
 // === impl ApiError ===
 
 impl ApiError {
     fn bad_data(message: String) -> Self {
-        Self { kind: "bad_data", message }
+        Self {
+            kind: "bad_data",
+            message,
+        }
     }
 }
 
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
-        Self { kind: error.error_type(), message: error.to_string() }
+        Self {
+            kind: error.error_type(),
+            message: error.to_string(),
+        }
     }
 }
 
@@ -719,8 +894,15 @@ mod tests {
     #[test]
     fn numbers_and_times_have_prometheus_form() {
         for (value, text) in [
-            (1.0, "1"), (0.1, "0.1"), (1e6, "1000000"), (1e21, "1e+21"), (1e-7, "1e-07"), (-0.0, "-0"),
-            (f64::NAN, "NaN"), (f64::INFINITY, "+Inf"), (1.5e300, "1.5e+300"),
+            (1.0, "1"),
+            (0.1, "0.1"),
+            (1e6, "1000000"),
+            (1e21, "1e+21"),
+            (1e-7, "1e-07"),
+            (-0.0, "-0"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (1.5e300, "1.5e+300"),
         ] {
             assert_eq!(format_float(value), text);
         }
@@ -729,7 +911,10 @@ mod tests {
         push_time(&mut out, -1_005);
         assert_eq!(out, "1435781430.781-1.005");
         assert_eq!(parse_time("1435781430.781"), Some(1_435_781_430_781));
-        assert_eq!(parse_time("2015-07-01T20:10:30.781Z"), Some(1_435_781_430_781));
+        assert_eq!(
+            parse_time("2015-07-01T20:10:30.781Z"),
+            Some(1_435_781_430_781)
+        );
         assert_eq!(parse_step("1m"), Some(60_000));
         assert_eq!(parse_step("0.5"), Some(500));
     }

@@ -29,7 +29,9 @@ fn format_exponent(value: f64) -> String {
     }
     let text = format!("{value:e}");
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
+    let (sign, exponent) = exponent
+        .strip_prefix('-')
+        .map_or(('+', exponent), |rest| ('-', rest));
     format!("{digits}e{sign}{exponent:0>2}")
 }
 
@@ -56,8 +58,11 @@ fn rule_json(rule: &RuleStatus, seconds: f64, exclude_alerts: bool) -> Value {
         value["duration"] = json!(rule.hold.as_secs_f64());
         value["keepFiringFor"] = json!(rule.keep_firing_for.as_secs_f64());
         value["annotations"] = json!(rule.annotations);
-        let alerts: Vec<Value> =
-            if exclude_alerts { Vec::new() } else { rule.alerts.iter().map(alert_json).collect() };
+        let alerts: Vec<Value> = if exclude_alerts {
+            Vec::new()
+        } else {
+            rule.alerts.iter().map(alert_json).collect()
+        };
         value["alerts"] = json!(alerts);
     }
     value
@@ -66,11 +71,20 @@ fn rule_json(rule: &RuleStatus, seconds: f64, exclude_alerts: bool) -> Value {
 /// `/api/v1/rules`, with its filters `type`, `rule_name[]`, `rule_group[]`, `file[]`, `match[]` and `exclude_alerts`.
 pub fn rules_json(status: &Status, params: &dyn Fn(&str) -> Vec<String>) -> Value {
     let kind = params("type").pop();
-    let (names, groups, files) = (params("rule_name[]"), params("rule_group[]"), params("file[]"));
-    let exclude_alerts = params("exclude_alerts").iter().any(|value| value == "true" || value == "1");
-    let selectors: Vec<_> =
-        params("match[]").iter().filter_map(|text| parse_metric_selector(text).ok()).collect();
-    let any = |all: &[String], name: &str| all.is_empty() || all.iter().any(|wanted| wanted == name);
+    let (names, groups, files) = (
+        params("rule_name[]"),
+        params("rule_group[]"),
+        params("file[]"),
+    );
+    let exclude_alerts = params("exclude_alerts")
+        .iter()
+        .any(|value| value == "true" || value == "1");
+    let selectors: Vec<_> = params("match[]")
+        .iter()
+        .filter_map(|text| parse_metric_selector(text).ok())
+        .collect();
+    let any =
+        |all: &[String], name: &str| all.is_empty() || all.iter().any(|wanted| wanted == name);
     let wanted = |rule: &RuleStatus| {
         let of_kind = match kind.as_deref() {
             Some("alert") => rule.kind == RuleKind::Alerting,
@@ -78,7 +92,9 @@ pub fn rules_json(status: &Status, params: &dyn Fn(&str) -> Vec<String>) -> Valu
             _ => true,
         };
         let matching = selectors.is_empty()
-            || selectors.iter().any(|all| all.iter().all(|m| m.matches_labels(&rule.labels)));
+            || selectors
+                .iter()
+                .any(|all| all.iter().all(|m| m.matches_labels(&rule.labels)));
         of_kind && matching && any(&names, &rule.name)
     };
     let all: Vec<Value> = status

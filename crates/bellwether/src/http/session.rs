@@ -26,7 +26,10 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/login", get(login_page).post(log_in))
         .route("/setup", get(setup_page).post(set_up))
         .route("/logout", post(log_out))
-        .route("/a/{case}/{person}/{as_of}/{signature}", get(ack_page).post(acknowledge))
+        .route(
+            "/a/{case}/{person}/{as_of}/{signature}",
+            get(ack_page).post(acknowledge),
+        )
 }
 
 #[derive(Deserialize)]
@@ -40,14 +43,22 @@ struct Ticket {
 /// Answers with the session's cookie. Strict: no other site can make a browser send it.
 async fn begin(app: &App, login: Login, next: &str) -> Result<Response, Problem> {
     app.core.send(Input::Record(login.batch)).await?;
-    let secure = if app.external_url.starts_with("https://") { "; Secure" } else { "" };
+    let secure = if app.external_url.starts_with("https://") {
+        "; Secure"
+    } else {
+        ""
+    };
     let value = format!(
         "{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}{secure}",
         login.cookie.expose(),
         login.max_age.as_secs()
     );
     // Only paths of ours: a link must not send people elsewhere after they logged in.
-    let next = if next.starts_with('/') && !next.starts_with("//") && !next.contains('\\') { next } else { "/" };
+    let next = if next.starts_with('/') && !next.starts_with("//") && !next.contains('\\') {
+        next
+    } else {
+        "/"
+    };
     // A page that redirects by itself: a strict cookie is not sent along a redirect that began on another site.
     let mut response = pages::redirect(next).into_response();
     let value = HeaderValue::from_str(&value).map_err(|_| Problem::bad("cookie"))?;
@@ -55,15 +66,26 @@ async fn begin(app: &App, login: Login, next: &str) -> Result<Response, Problem>
     Ok(response)
 }
 
-async fn login_page(State(app): State<Arc<App>>, Query(query): Query<Ticket>) -> Result<Response, Problem> {
+async fn login_page(
+    State(app): State<Arc<App>>,
+    Query(query): Query<Ticket>,
+) -> Result<Response, Problem> {
     if query.ticket.is_empty() {
         return Ok(pages::login(&app, &query.next, None).into_response());
     }
     let now = app.clock.now();
-    let followed = app.auth.lock().unwrap_or_else(PoisonError::into_inner).follow_link(&query.ticket, now);
+    let followed = app
+        .auth
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .follow_link(&query.ticket, now);
     match followed {
         Ok(login) => begin(&app, login, &query.next).await,
-        Err(error) => Ok(refused(pages::login(&app, &query.next, Some(&error.to_string())))),
+        Err(error) => Ok(refused(pages::login(
+            &app,
+            &query.next,
+            Some(&error.to_string()),
+        ))),
     }
 }
 
@@ -84,55 +106,110 @@ struct Credentials {
 }
 
 /// Something slow about a password, off the event loop.
-async fn off_loop<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the password could not be checked"))
+async fn off_loop<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the password could not be checked",
+        )
+    })
 }
 
-async fn log_in(State(app): State<Arc<App>>, Form(form): Form<Credentials>) -> Result<Response, Problem> {
+async fn log_in(
+    State(app): State<Arc<App>>,
+    Form(form): Form<Credentials>,
+) -> Result<Response, Problem> {
     let now = app.clock.now();
-    let hash = app.auth.lock().unwrap_or_else(PoisonError::into_inner).attempt(&form.name, now);
+    let hash = app
+        .auth
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .attempt(&form.name, now);
     let login = match hash {
         Ok(hash) => {
             let password = Secret::new(form.password);
             let verified = off_loop(move || verify_password(&password, &hash)).await?;
-            app.auth.lock().unwrap_or_else(PoisonError::into_inner).log_in(&form.name, verified, now)
+            app.auth
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .log_in(&form.name, verified, now)
         }
         Err(error) => Err(error),
     };
     match login {
         Ok(login) => begin(&app, login, &form.next).await,
-        Err(error) => Ok(refused(pages::login(&app, &form.next, Some(&error.to_string())))),
+        Err(error) => Ok(refused(pages::login(
+            &app,
+            &form.next,
+            Some(&error.to_string()),
+        ))),
     }
 }
 
 async fn setup_page(State(app): State<Arc<App>>, Query(query): Query<Ticket>) -> Response {
     let now = app.clock.now();
-    let good = app.auth.lock().unwrap_or_else(PoisonError::into_inner).ticket_is_good(&query.ticket, now);
+    let good = app
+        .auth
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .ticket_is_good(&query.ticket, now);
     if good {
         pages::setup(&app, &query.ticket, None).into_response()
     } else {
-        refused(pages::login(&app, "/", Some(&AuthError::Ticket.to_string())))
+        refused(pages::login(
+            &app,
+            "/",
+            Some(&AuthError::Ticket.to_string()),
+        ))
     }
 }
 
-async fn set_up(State(app): State<Arc<App>>, Form(form): Form<Credentials>) -> Result<Response, Problem> {
+async fn set_up(
+    State(app): State<Arc<App>>,
+    Form(form): Form<Credentials>,
+) -> Result<Response, Problem> {
     let now = app.clock.now();
     let (ticket, password) = (form.ticket.clone(), Secret::new(form.password));
-    if !app.auth.lock().unwrap_or_else(PoisonError::into_inner).ticket_is_good(&ticket, now) {
-        return Ok(refused(pages::login(&app, "/", Some(&AuthError::Ticket.to_string()))));
+    if !app
+        .auth
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .ticket_is_good(&ticket, now)
+    {
+        return Ok(refused(pages::login(
+            &app,
+            "/",
+            Some(&AuthError::Ticket.to_string()),
+        )));
     }
-    if form.password2.as_deref().is_some_and(|again| again != password.expose()) {
-        return Ok(refused(pages::setup(&app, &form.ticket, Some("the two passwords differ"))));
+    if form
+        .password2
+        .as_deref()
+        .is_some_and(|again| again != password.expose())
+    {
+        return Ok(refused(pages::setup(
+            &app,
+            &form.ticket,
+            Some("the two passwords differ"),
+        )));
     }
     let hash = off_loop(move || hash_password(&password)).await?;
     let login = hash.and_then(|hash| {
-        app.auth.lock().unwrap_or_else(PoisonError::into_inner).set_up(&ticket, &form.name, hash, now)
+        app.auth
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .set_up(&ticket, &form.name, hash, now)
     });
     match login {
         Ok(login) => begin(&app, login, "/").await,
-        Err(error) => Ok(refused(pages::setup(&app, &form.ticket, Some(&error.to_string())))),
+        Err(error) => Ok(refused(pages::setup(
+            &app,
+            &form.ticket,
+            Some(&error.to_string()),
+        ))),
     }
 }
 
@@ -152,11 +229,17 @@ async fn log_out(
     if let (Some(csrf), Some(cookie)) = (known, cookie(&headers, COOKIE))
         && csrf == form.csrf
     {
-        let batch = app.auth.lock().unwrap_or_else(PoisonError::into_inner).log_out(cookie);
+        let batch = app
+            .auth
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .log_out(cookie);
         app.core.send(Input::Record(batch)).await?;
     }
     let mut response = Redirect::to("/").into_response();
-    let gone = HeaderValue::from_static("bellwether_session=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+    let gone = HeaderValue::from_static(
+        "bellwether_session=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0",
+    );
     response.headers_mut().insert(header::SET_COOKIE, gone);
     Ok(response)
 }
@@ -164,10 +247,24 @@ async fn log_out(
 type AckPath = Path<(String, String, u32, String)>;
 
 fn signed(app: &App, Path((case, person, as_of, signature)): AckPath) -> Result<AckLink, Problem> {
-    let forged = || Problem::new(StatusCode::FORBIDDEN, "link", "this link is not one of ours");
+    let forged = || {
+        Problem::new(
+            StatusCode::FORBIDDEN,
+            "link",
+            "this link is not one of ours",
+        )
+    };
     let case = case.parse().map_err(|_| forged())?;
-    let link = AckLink { case, person, as_of };
-    if app.links.verify(&link, &signature) { Ok(link) } else { Err(forged()) }
+    let link = AckLink {
+        case,
+        person,
+        as_of,
+    };
+    if app.links.verify(&link, &signature) {
+        Ok(link)
+    } else {
+        Err(forged())
+    }
 }
 
 /// A button: programs that open every link in a mail change nothing.

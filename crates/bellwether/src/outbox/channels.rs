@@ -7,7 +7,9 @@ use bellwether_connect::webhook::{Webhook, WebhookTarget};
 use bellwether_connect::{Action, Attempt, Blame, Channel, Message, Outcome, Priority};
 use bellwether_model::Secret;
 use bellwether_model::state::{Delivery, Receipt};
-use bellwether_page::config::{HttpConfig, Integration, PageConfig, Person, Settings, SmtpSettings};
+use bellwether_page::config::{
+    HttpConfig, Integration, PageConfig, Person, Settings, SmtpSettings,
+};
 use bellwether_page::payload::PageKind;
 use bellwether_page::{NotificationPayload, PagePayload, Urgency};
 
@@ -35,7 +37,10 @@ impl Outbox {
     async fn to_person(&self, delivery: &Delivery, payload: &PagePayload) -> Outcome {
         let message = self.page_message(payload);
         let attempt = self.attempt(delivery, message, payload.case.to_string());
-        let config = self.app.core.view(|flow| std::sync::Arc::clone(flow.pager.config()));
+        let config = self
+            .app
+            .core
+            .view(|flow| std::sync::Arc::clone(flow.pager.config()));
         let person = config.oncall.people.get(&payload.person);
         match delivery.new.channel.as_str() {
             "terminal" => self.terminal.deliver(attempt).await,
@@ -47,7 +52,10 @@ impl Outbox {
                 None => nobody(&payload.person),
             },
             "email" => match person {
-                Some(person) => self.mail(&config.global.smtp, person.email.as_deref(), attempt).await,
+                Some(person) => {
+                    self.mail(&config.global.smtp, person.email.as_deref(), attempt)
+                        .await
+                }
                 None => nobody(&payload.person),
             },
             other => Outcome::failed(format!("there is no channel {other:?}"), Blame::Us),
@@ -55,13 +63,26 @@ impl Outbox {
     }
 
     fn browser(&self, delivery: &Delivery) -> Outcome {
-        let open = self.app.live.send(Live::Page(delivery.new.payload.clone())).unwrap_or(0);
+        let open = self
+            .app
+            .live
+            .send(Live::Page(delivery.new.payload.clone()))
+            .unwrap_or(0);
         // Nobody has the pages open: it waits there, which is no proof of anything.
-        Outcome::done(if open > 0 { Receipt::Sent } else { Receipt::Queued }, "")
+        Outcome::done(
+            if open > 0 {
+                Receipt::Sent
+            } else {
+                Receipt::Queued
+            },
+            "",
+        )
     }
 
     async fn mail(&self, smtp: &SmtpSettings, to: Option<&str>, attempt: Attempt) -> Outcome {
-        let Some(to) = to else { return Outcome::failed("this person has no e-mail address", Blame::Operator) };
+        let Some(to) = to else {
+            return Outcome::failed("this person has no e-mail address", Blame::Operator);
+        };
         match email(smtp, to) {
             Ok(channel) => channel.deliver(attempt).await,
             Err(error) => Outcome::failed(error, Blame::Operator),
@@ -69,9 +90,15 @@ impl Outbox {
     }
 
     async fn to_receiver(&self, delivery: &Delivery, payload: &NotificationPayload) -> Outcome {
-        let config = self.app.core.view(|flow| std::sync::Arc::clone(flow.pager.config()));
+        let config = self
+            .app
+            .core
+            .view(|flow| std::sync::Arc::clone(flow.pager.config()));
         let Some(integration) = integration_of(&config, payload) else {
-            let gone = format!("receiver {:?} has no such integration any more", payload.receiver);
+            let gone = format!(
+                "receiver {:?} has no such integration any more",
+                payload.receiver
+            );
             return Outcome::failed(gone, Blame::Operator);
         };
         let message = Message {
@@ -91,20 +118,31 @@ impl Outbox {
                     (None, Some(file)) => read_secret(file),
                     (None, None) => Err("the webhook has no url".to_owned()),
                 };
-                let target = url.and_then(|url| Ok(WebhookTarget { url, http: http_settings(&settings.http)? }));
-                match target.and_then(|target| Webhook::new(target).map_err(|error| error.to_string())) {
+                let target = url.and_then(|url| {
+                    Ok(WebhookTarget {
+                        url,
+                        http: http_settings(&settings.http)?,
+                    })
+                });
+                match target
+                    .and_then(|target| Webhook::new(target).map_err(|error| error.to_string()))
+                {
                     Ok(channel) => channel.deliver(attempt).await,
                     Err(error) => Outcome::failed(error, Blame::Operator),
                 }
             }
             Settings::Email(settings) => {
-                attempt.message.headers =
-                    settings.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+                attempt.message.headers = settings
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect();
                 self.mail(&settings.smtp, Some(&settings.to), attempt).await
             }
-            Settings::Page(_) | Settings::NotDelivered => {
-                Outcome::failed(format!("{} is not delivered yet", integration.kind), Blame::Operator)
-            }
+            Settings::Page(_) | Settings::NotDelivered => Outcome::failed(
+                format!("{} is not delivered yet", integration.kind),
+                Blame::Operator,
+            ),
         }
     }
 
@@ -133,10 +171,16 @@ impl Outbox {
         let actions = if payload.kind == PageKind::Resolved {
             Vec::new()
         } else {
-            let link =
-                AckLink { case: payload.case, person: payload.person.clone(), as_of: payload.as_of_step };
+            let link = AckLink {
+                case: payload.case,
+                person: payload.person.clone(),
+                as_of: payload.as_of_step,
+            };
             let url = Secret::new(format!("{base}{}", self.app.links.ack_path(&link)));
-            vec![Action { label: "Acknowledge".to_owned(), url }]
+            vec![Action {
+                label: "Acknowledge".to_owned(),
+                url,
+            }]
         };
         Message {
             title: payload.subject.clone(),
@@ -155,16 +199,26 @@ fn unreadable(error: &serde_json::Error) -> Outcome {
 }
 
 fn nobody(person: &str) -> Outcome {
-    Outcome::failed(format!("{person:?} is not in the configuration any more"), Blame::Operator)
+    Outcome::failed(
+        format!("{person:?} is not in the configuration any more"),
+        Blame::Operator,
+    )
 }
 
-fn integration_of<'a>(config: &'a PageConfig, payload: &NotificationPayload) -> Option<&'a Integration> {
+fn integration_of<'a>(
+    config: &'a PageConfig,
+    payload: &NotificationPayload,
+) -> Option<&'a Integration> {
     let receiver = config.receivers.get(&payload.receiver)?;
-    receiver.integrations.iter().find(|one| one.kind == payload.integration && one.index == payload.index)
+    receiver
+        .integrations
+        .iter()
+        .find(|one| one.kind == payload.integration && one.index == payload.index)
 }
 
 fn read_secret(file: &str) -> Result<Secret, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{file} cannot be read: {error}"))?;
+    let text =
+        std::fs::read_to_string(file).map_err(|error| format!("{file} cannot be read: {error}"))?;
     Ok(Secret::new(text.trim()))
 }
 
@@ -178,13 +232,19 @@ fn secret(value: &Secret, file: &str) -> Result<Option<Secret>, String> {
 }
 
 fn ntfy(person: &Person) -> Result<Ntfy, String> {
-    let ntfy = person.ntfy.as_ref().ok_or("this person has no ntfy topic")?;
+    let ntfy = person
+        .ntfy
+        .as_ref()
+        .ok_or("this person has no ntfy topic")?;
     let token = ntfy.token.clone().unwrap_or_default();
     let bearer = secret(&token, ntfy.token_file.as_deref().unwrap_or_default())?;
     let target = NtfyTarget {
         server: ntfy.server.clone(),
         topic: Secret::new(ntfy.topic.clone()),
-        http: HttpSettings { bearer, ..HttpSettings::default() },
+        http: HttpSettings {
+            bearer,
+            ..HttpSettings::default()
+        },
     };
     Ntfy::new(target).map_err(|error| error.to_string())
 }
@@ -193,8 +253,13 @@ fn email(smtp: &SmtpSettings, to: &str) -> Result<Email, String> {
     if smtp.smarthost.is_empty() {
         return Err("no mail server: set `smtp_smarthost` and `smtp_from` in `global`".to_owned());
     }
-    let (host, port) = smtp.smarthost.rsplit_once(':').unwrap_or((&smtp.smarthost, "25"));
-    let port: u16 = port.parse().map_err(|_| format!("{port:?} is not a port"))?;
+    let (host, port) = smtp
+        .smarthost
+        .rsplit_once(':')
+        .unwrap_or((&smtp.smarthost, "25"));
+    let port: u16 = port
+        .parse()
+        .map_err(|_| format!("{port:?} is not a port"))?;
     let tls = match (smtp.force_implicit_tls, smtp.require_tls) {
         (Some(true), _) => SmtpTls::Implicit,
         (None, _) if port == 465 => SmtpTls::Implicit,
@@ -216,7 +281,9 @@ fn email(smtp: &SmtpSettings, to: &str) -> Result<Email, String> {
 }
 
 fn http_settings(config: &HttpConfig) -> Result<HttpSettings, String> {
-    let read = |file: &str| std::fs::read_to_string(file).map_err(|error| format!("{file} cannot be read: {error}"));
+    let read = |file: &str| {
+        std::fs::read_to_string(file).map_err(|error| format!("{file} cannot be read: {error}"))
+    };
     let mut settings = HttpSettings {
         insecure: config.tls.insecure_skip_verify,
         no_redirects: !config.follow_redirects,
@@ -228,22 +295,29 @@ fn http_settings(config: &HttpConfig) -> Result<HttpSettings, String> {
         } else {
             basic.username.clone()
         };
-        settings.basic = Some((user, secret(&basic.password, &basic.password_file)?.unwrap_or_default()));
+        settings.basic = Some((
+            user,
+            secret(&basic.password, &basic.password_file)?.unwrap_or_default(),
+        ));
     }
     if let Some(authorization) = &config.authorization {
-        let credentials =
-            secret(&authorization.credentials, &authorization.credentials_file)?.unwrap_or_default();
+        let credentials = secret(&authorization.credentials, &authorization.credentials_file)?
+            .unwrap_or_default();
         if authorization.scheme.eq_ignore_ascii_case("bearer") {
             settings.bearer = Some(credentials);
         } else {
             let value = format!("{} {}", authorization.scheme, credentials.expose());
-            settings.headers.push(("Authorization".to_owned(), Secret::new(value)));
+            settings
+                .headers
+                .push(("Authorization".to_owned(), Secret::new(value)));
         }
     }
     for (name, values) in &config.headers {
         let plain = values.values.iter().map(|value| Secret::new(value.clone()));
         let all = plain.chain(values.secrets.iter().cloned());
-        settings.headers.extend(all.map(|value| (name.clone(), value)));
+        settings
+            .headers
+            .extend(all.map(|value| (name.clone(), value)));
     }
     if !config.tls.ca.is_empty() {
         settings.ca_pem = Some(config.tls.ca.clone());
@@ -251,7 +325,11 @@ fn http_settings(config: &HttpConfig) -> Result<HttpSettings, String> {
         settings.ca_pem = Some(read(&config.tls.ca_file)?);
     }
     if !config.tls.cert_file.is_empty() && !config.tls.key_file.is_empty() {
-        let pem = format!("{}\n{}", read(&config.tls.cert_file)?, read(&config.tls.key_file)?);
+        let pem = format!(
+            "{}\n{}",
+            read(&config.tls.cert_file)?,
+            read(&config.tls.key_file)?
+        );
         settings.identity_pem = Some(Secret::new(pem));
     }
     Ok(settings)

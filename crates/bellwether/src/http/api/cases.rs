@@ -80,20 +80,50 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             response: json!({"type": "object", "required": ["case"]}),
             handler: post(open),
         },
-        change("/cases/{case}/acknowledge", "Take the case: escalation stops", json!({
-            "type": "object", "properties": {"as_of": {"type": "integer"}},
-        }), post(acknowledge)),
-        change("/cases/{case}/unacknowledge", "Give the case back: escalation begins again", actor_body.clone(), post(unacknowledge)),
-        change("/cases/{case}/resolve", "Close the case", actor_body.clone(), post(resolve)),
-        change("/cases/{case}/snooze", "Quiet for a time", json!({
-            "type": "object", "required": ["seconds"], "properties": {"seconds": {"type": "integer", "minimum": 1}},
-        }), post(snooze)),
-        change("/cases/{case}/escalate", "Go to the next step of the policy now", json!({
-            "type": "object", "properties": {"as_of_step": {"type": "integer"}},
-        }), post(escalate)),
-        change("/cases/{case}/comment", "Add a note to the timeline", json!({
-            "type": "object", "required": ["text"], "properties": {"text": {"type": "string"}},
-        }), post(comment)),
+        change(
+            "/cases/{case}/acknowledge",
+            "Take the case: escalation stops",
+            json!({
+                "type": "object", "properties": {"as_of": {"type": "integer"}},
+            }),
+            post(acknowledge),
+        ),
+        change(
+            "/cases/{case}/unacknowledge",
+            "Give the case back: escalation begins again",
+            actor_body.clone(),
+            post(unacknowledge),
+        ),
+        change(
+            "/cases/{case}/resolve",
+            "Close the case",
+            actor_body.clone(),
+            post(resolve),
+        ),
+        change(
+            "/cases/{case}/snooze",
+            "Quiet for a time",
+            json!({
+                "type": "object", "required": ["seconds"], "properties": {"seconds": {"type": "integer", "minimum": 1}},
+            }),
+            post(snooze),
+        ),
+        change(
+            "/cases/{case}/escalate",
+            "Go to the next step of the policy now",
+            json!({
+                "type": "object", "properties": {"as_of_step": {"type": "integer"}},
+            }),
+            post(escalate),
+        ),
+        change(
+            "/cases/{case}/comment",
+            "Add a note to the timeline",
+            json!({
+                "type": "object", "required": ["text"], "properties": {"text": {"type": "string"}},
+            }),
+            post(comment),
+        ),
     ]
 }
 
@@ -120,16 +150,24 @@ async fn list(State(app): State<Arc<App>>, Query(query): Query<ListQuery>) -> An
 
 /// The case that a path names, by id or short code.
 pub(super) fn find(app: &App, text: &str) -> Result<CaseId, Problem> {
-    app.core.view(|flow| flow.pager.find_case(text)).ok_or_else(|| Problem::not_found("case"))
+    app.core
+        .view(|flow| flow.pager.find_case(text))
+        .ok_or_else(|| Problem::not_found("case"))
 }
 
 async fn show(State(app): State<Arc<App>>, Path(case): Path<String>) -> Answer {
     let id = find(&app, &case)?;
     let now = app.clock.now();
-    let (view, runs) = app.core.view(|flow| (flow.pager.case(id, now), flow.runs.runs_of_case(id, now)));
+    let (view, runs) = app
+        .core
+        .view(|flow| (flow.pager.case(id, now), flow.runs.runs_of_case(id, now)));
     let view = view.ok_or_else(|| Problem::not_found("case"))?;
     let subject = Some(Subject::new("case", id));
-    let filter = EventFilter { subject, limit: Some(TIMELINE_MAX), ..EventFilter::default() };
+    let filter = EventFilter {
+        subject,
+        limit: Some(TIMELINE_MAX),
+        ..EventFilter::default()
+    };
     let timeline = app.store.events(filter).await?;
     let runbook = crate::planning::runbook_of(&app, &view.case).map(|runbook| runbook.id.clone());
     let mut body = serde_json::to_value(&view).unwrap_or_default();
@@ -141,7 +179,9 @@ async fn show(State(app): State<Arc<App>>, Path(case): Path<String>) -> Answer {
 
 async fn why(State(app): State<Arc<App>>, Path(case): Path<String>) -> Answer {
     let id = find(&app, &case)?;
-    Ok(Json(json!(app.core.view(|flow| flow.pager.why(id, app.clock.now())))))
+    Ok(Json(json!(
+        app.core.view(|flow| flow.pager.why(id, app.clock.now()))
+    )))
 }
 
 /// Gives an event to the pager; a refusal of the engine is a conflict with its reason.
@@ -155,7 +195,10 @@ pub(super) async fn send(app: &App, event: PagerEvent) -> Answer {
             Why::Run(_) => None,
         })
         .collect();
-    if let Some(Reason::Refused { text }) = reasons.iter().find(|reason| matches!(reason, Reason::Refused { .. })) {
+    if let Some(Reason::Refused { text }) = reasons
+        .iter()
+        .find(|reason| matches!(reason, Reason::Refused { .. }))
+    {
         return Err(Problem::conflict(text.clone()));
     }
     Ok(Json(json!({"why": reasons})))
@@ -177,37 +220,96 @@ fn body(body: Body) -> Change {
     body.map(|Json(change)| change).unwrap_or_default()
 }
 
-async fn acknowledge(State(app): State<Arc<App>>, Path(case): Path<String>, caller: MaybeCaller, change: Body) -> Answer {
+async fn acknowledge(
+    State(app): State<Arc<App>>,
+    Path(case): Path<String>,
+    caller: MaybeCaller,
+    change: Body,
+) -> Answer {
     let (case, actor) = (find(&app, &case)?, identity(caller).actor);
-    send(&app, PagerEvent::Acknowledge { case, actor, as_of: body(change).as_of }).await
+    send(
+        &app,
+        PagerEvent::Acknowledge {
+            case,
+            actor,
+            as_of: body(change).as_of,
+        },
+    )
+    .await
 }
 
-async fn unacknowledge(State(app): State<Arc<App>>, Path(case): Path<String>, caller: MaybeCaller) -> Answer {
+async fn unacknowledge(
+    State(app): State<Arc<App>>,
+    Path(case): Path<String>,
+    caller: MaybeCaller,
+) -> Answer {
     let (case, actor) = (find(&app, &case)?, identity(caller).actor);
     send(&app, PagerEvent::Unacknowledge { case, actor }).await
 }
 
-async fn resolve(State(app): State<Arc<App>>, Path(case): Path<String>, caller: MaybeCaller, change: Body) -> Answer {
+async fn resolve(
+    State(app): State<Arc<App>>,
+    Path(case): Path<String>,
+    caller: MaybeCaller,
+    change: Body,
+) -> Answer {
     let (case, actor) = (find(&app, &case)?, identity(caller).actor);
-    send(&app, PagerEvent::Resolve { case, actor, text: body(change).text }).await
+    send(
+        &app,
+        PagerEvent::Resolve {
+            case,
+            actor,
+            text: body(change).text,
+        },
+    )
+    .await
 }
 
-async fn snooze(State(app): State<Arc<App>>, Path(case): Path<String>, caller: MaybeCaller, change: Body) -> Answer {
+async fn snooze(
+    State(app): State<Arc<App>>,
+    Path(case): Path<String>,
+    caller: MaybeCaller,
+    change: Body,
+) -> Answer {
     let (case, actor) = (find(&app, &case)?, identity(caller).actor);
-    let seconds = body(change).seconds.filter(|s| (1..=30 * 86_400).contains(s));
+    let seconds = body(change)
+        .seconds
+        .filter(|s| (1..=30 * 86_400).contains(s));
     let seconds = seconds.ok_or_else(|| Problem::bad("`seconds` must be 1 second to 30 days"))?;
     let until: Timestamp = app.clock.now() + SignedDuration::from_secs(seconds);
     send(&app, PagerEvent::Snooze { case, actor, until }).await
 }
 
-async fn escalate(State(app): State<Arc<App>>, Path(case): Path<String>, caller: MaybeCaller, change: Body) -> Answer {
+async fn escalate(
+    State(app): State<Arc<App>>,
+    Path(case): Path<String>,
+    caller: MaybeCaller,
+    change: Body,
+) -> Answer {
     let (case, actor) = (find(&app, &case)?, identity(caller).actor);
-    let fired = app.core.view(|flow| flow.pager.case(case, app.clock.now()).map(|v| v.case.escalation.steps_fired));
+    let fired = app.core.view(|flow| {
+        flow.pager
+            .case(case, app.clock.now())
+            .map(|v| v.case.escalation.steps_fired)
+    });
     let as_of_step = body(change).as_of_step.or(fired).unwrap_or_default();
-    send(&app, PagerEvent::EscalateNow { case, actor, as_of_step }).await
+    send(
+        &app,
+        PagerEvent::EscalateNow {
+            case,
+            actor,
+            as_of_step,
+        },
+    )
+    .await
 }
 
-async fn comment(State(app): State<Arc<App>>, Path(case): Path<String>, caller: MaybeCaller, change: Body) -> Answer {
+async fn comment(
+    State(app): State<Arc<App>>,
+    Path(case): Path<String>,
+    caller: MaybeCaller,
+    change: Body,
+) -> Answer {
     let (case, actor) = (find(&app, &case)?, identity(caller).actor);
     let text: String = body(change).text.chars().take(4_000).collect();
     if text.trim().is_empty() {
@@ -236,7 +338,11 @@ async fn open(State(app): State<Arc<App>>, caller: MaybeCaller, Json(new): Json<
     let event = PagerEvent::OpenCase(NewCase {
         title,
         summary: new.summary.chars().take(4_000).collect(),
-        urgency: if new.high { Urgency::High } else { Urgency::Low },
+        urgency: if new.high {
+            Urgency::High
+        } else {
+            Urgency::Low
+        },
         policy: new.policy,
         actor: identity(caller).actor,
         labels: new.labels,
@@ -247,5 +353,7 @@ async fn open(State(app): State<Arc<App>>, caller: MaybeCaller, Json(new): Json<
         Why::Page(Reason::CaseOpened { case }) => Some(case.clone()),
         _ => None,
     });
-    opened.map(|case| Json(json!({"case": case}))).ok_or_else(|| Problem::conflict("the case was not opened"))
+    opened
+        .map(|case| Json(json!({"case": case})))
+        .ok_or_else(|| Problem::conflict("the case was not opened"))
 }

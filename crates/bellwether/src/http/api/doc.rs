@@ -75,7 +75,8 @@ fn operation(endpoint: &Endpoint) -> Value {
         },
     });
     if let Some(schema) = &endpoint.request {
-        operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": schema}}});
+        operation["requestBody"] =
+            json!({"required": true, "content": {"application/json": {"schema": schema}}});
     }
     operation
 }
@@ -94,6 +95,10 @@ mod tests {
                 count += 1;
             }
         }
-        assert_eq!(count, endpoints().len(), "two endpoints share method and path");
+        assert_eq!(
+            count,
+            endpoints().len(),
+            "two endpoints share method and path"
+        );
     }
 }

@@ -30,7 +30,15 @@ fn endpoint(
     request: Option<Value>,
     handler: axum::routing::MethodRouter<Arc<App>>,
 ) -> Endpoint {
-    Endpoint { method, path, scope, summary, request, response: json!({}), handler }
+    Endpoint {
+        method,
+        path,
+        scope,
+        summary,
+        request,
+        response: json!({}),
+        handler,
+    }
 }
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -45,6 +53,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "comment": {"type": "string"},
         },
     });
+    let link = json!({"type": "object", "properties": {"name": {"type": "string"}}});
     let token = json!({
         "type": "object",
         "required": ["name", "scopes"],
@@ -54,19 +63,110 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         },
     });
     vec![
-        endpoint("GET", "/oncall", Scope::Read, "Who is on call now, by schedule", None, get(on_call)),
-        endpoint("GET", "/oncall/{schedule}/shifts", Scope::Read, "Shifts between ?from and ?to", None, get(shifts)),
-        endpoint("POST", "/overrides", Scope::Respond, "Change who is on call for a time", Some(new_override), post(add_override)),
-        endpoint("DELETE", "/overrides/{id}", Scope::Respond, "Take such a change back", None, delete(remove_override)),
-        endpoint("GET", "/alerts", Scope::Read, "Alerts as the pager has them", None, get(alerts)),
-        endpoint("GET", "/services", Scope::Read, "Services found on loopback", None, get(services)),
-        endpoint("GET", "/functions", Scope::Read, "PromQL's functions with their signatures", None, get(functions)),
-        endpoint("GET", "/status", Scope::Read, "How this server is doing", None, get(status)),
-        endpoint("POST", "/reload", Scope::Admin, "Read the configuration again", None, post(reload)),
-        endpoint("GET", "/tokens", Scope::Admin, "API tokens, without their values", None, get(tokens)),
-        endpoint("POST", "/tokens", Scope::Admin, "A new API token; its value is shown once", Some(token), post(issue)),
-        endpoint("DELETE", "/tokens/{name}", Scope::Admin, "End the tokens of a name", None, delete(revoke)),
-        endpoint("POST", "/login-links", Scope::Admin, "A link that logs a browser in, once", None, post(login_link)),
+        endpoint(
+            "GET",
+            "/oncall",
+            Scope::Read,
+            "Who is on call now, by schedule",
+            None,
+            get(on_call),
+        ),
+        endpoint(
+            "GET",
+            "/oncall/{schedule}/shifts",
+            Scope::Read,
+            "Shifts between ?from and ?to",
+            None,
+            get(shifts),
+        ),
+        endpoint(
+            "POST",
+            "/overrides",
+            Scope::Respond,
+            "Change who is on call for a time",
+            Some(new_override),
+            post(add_override),
+        ),
+        endpoint(
+            "DELETE",
+            "/overrides/{id}",
+            Scope::Respond,
+            "Take such a change back",
+            None,
+            delete(remove_override),
+        ),
+        endpoint(
+            "GET",
+            "/alerts",
+            Scope::Read,
+            "Alerts as the pager has them",
+            None,
+            get(alerts),
+        ),
+        endpoint(
+            "GET",
+            "/services",
+            Scope::Read,
+            "Services found on loopback",
+            None,
+            get(services),
+        ),
+        endpoint(
+            "GET",
+            "/functions",
+            Scope::Read,
+            "PromQL's functions with their signatures",
+            None,
+            get(functions),
+        ),
+        endpoint(
+            "GET",
+            "/status",
+            Scope::Read,
+            "How this server is doing",
+            None,
+            get(status),
+        ),
+        endpoint(
+            "POST",
+            "/reload",
+            Scope::Admin,
+            "Read the configuration again",
+            None,
+            post(reload),
+        ),
+        endpoint(
+            "GET",
+            "/tokens",
+            Scope::Admin,
+            "API tokens, without their values",
+            None,
+            get(tokens),
+        ),
+        endpoint(
+            "POST",
+            "/tokens",
+            Scope::Admin,
+            "A new API token; its value is shown once",
+            Some(token),
+            post(issue),
+        ),
+        endpoint(
+            "DELETE",
+            "/tokens/{name}",
+            Scope::Admin,
+            "End the tokens of a name",
+            None,
+            delete(revoke),
+        ),
+        endpoint(
+            "POST",
+            "/login-links",
+            Scope::Admin,
+            "A link that logs a browser in, once, as the caller or as `name`",
+            Some(link),
+            post(login_link),
+        ),
     ]
 }
 
@@ -88,9 +188,15 @@ struct Span {
     to: Option<Timestamp>,
 }
 
-async fn shifts(State(app): State<Arc<App>>, Path(schedule): Path<String>, Query(span): Query<Span>) -> Answer {
+async fn shifts(
+    State(app): State<Arc<App>>,
+    Path(schedule): Path<String>,
+    Query(span): Query<Span>,
+) -> Answer {
     let from = span.from.unwrap_or_else(|| app.clock.now());
-    let to = span.to.unwrap_or(from + SignedDuration::from_hours(24 * 14));
+    let to = span
+        .to
+        .unwrap_or(from + SignedDuration::from_hours(24 * 14));
     if to.duration_since(from) > SHIFTS_MAX {
         return Err(Problem::bad("`from` to `to` spans more than 400 days"));
     }
@@ -115,19 +221,55 @@ struct Override {
     comment: String,
 }
 
-async fn add_override(State(app): State<Arc<App>>, caller: MaybeCaller, Json(new): Json<Override>) -> Answer {
-    let Override { schedule, layer, kind, people, replaces, from, until, comment } = new;
+async fn add_override(
+    State(app): State<Arc<App>>,
+    caller: MaybeCaller,
+    Json(new): Json<Override>,
+) -> Answer {
+    let Override {
+        schedule,
+        layer,
+        kind,
+        people,
+        replaces,
+        from,
+        until,
+        comment,
+    } = new;
     let actor = identity(caller).actor;
-    let new = NewOverride { schedule, layer, kind, people, replaces, from, until, actor, comment };
+    let new = NewOverride {
+        schedule,
+        layer,
+        kind,
+        people,
+        replaces,
+        from,
+        until,
+        actor,
+        comment,
+    };
     send(&app, PagerEvent::OverrideAdd(new)).await
 }
 
-async fn remove_override(State(app): State<Arc<App>>, Path(id): Path<String>, caller: MaybeCaller) -> Answer {
-    send(&app, PagerEvent::OverrideRemove { id, actor: identity(caller).actor }).await
+async fn remove_override(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    caller: MaybeCaller,
+) -> Answer {
+    send(
+        &app,
+        PagerEvent::OverrideRemove {
+            id,
+            actor: identity(caller).actor,
+        },
+    )
+    .await
 }
 
 async fn alerts(State(app): State<Arc<App>>) -> Answer {
-    Ok(Json(json!(app.core.view(|flow| flow.pager.alerts(app.clock.now())))))
+    Ok(Json(json!(
+        app.core.view(|flow| flow.pager.alerts(app.clock.now()))
+    )))
 }
 
 async fn services(State(app): State<Arc<App>>) -> Answer {
@@ -165,7 +307,11 @@ async fn reload(State(app): State<Arc<App>>) -> Answer {
 }
 
 async fn tokens(State(app): State<Arc<App>>) -> Answer {
-    let all = app.auth.lock().unwrap_or_else(PoisonError::into_inner).tokens();
+    let all = app
+        .auth
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .tokens();
     let all: Vec<Value> = all
         .into_iter()
         .map(|(name, scopes, created_at)| json!({"name": name, "scopes": scopes, "created_at": created_at}))
@@ -181,17 +327,26 @@ struct NewToken {
 
 async fn issue(State(app): State<Arc<App>>, Json(new): Json<NewToken>) -> Answer {
     if new.name.is_empty() || new.name.len() > 64 || new.scopes.is_empty() {
-        return Err(Problem::bad("a token has a name of up to 64 characters and at least one scope"));
+        return Err(Problem::bad(
+            "a token has a name of up to 64 characters and at least one scope",
+        ));
     }
     let now = app.clock.now();
-    let (token, batch) =
-        app.auth.lock().unwrap_or_else(PoisonError::into_inner).issue_token(&new.name, new.scopes, now);
+    let (token, batch) = app
+        .auth
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .issue_token(&new.name, new.scopes, now);
     app.core.send(Input::Record(batch)).await?;
     Ok(Json(json!({"name": new.name, "token": token.expose()})))
 }
 
 async fn revoke(State(app): State<Arc<App>>, Path(name): Path<String>) -> Answer {
-    let batch = app.auth.lock().unwrap_or_else(PoisonError::into_inner).revoke_token(&name);
+    let batch = app
+        .auth
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .revoke_token(&name);
     if batch.is_empty() {
         return Err(Problem::not_found("token"));
     }
@@ -199,9 +354,29 @@ async fn revoke(State(app): State<Arc<App>>, Path(name): Path<String>) -> Answer
     Ok(Json(json!({})))
 }
 
-async fn login_link(State(app): State<Arc<App>>, caller: MaybeCaller) -> Answer {
-    let actor = identity(caller).actor;
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NewLink {
+    name: Option<String>,
+}
+
+async fn login_link(
+    State(app): State<Arc<App>>,
+    caller: MaybeCaller,
+    body: Option<Json<NewLink>>,
+) -> Answer {
+    let NewLink { name } = body.map(|Json(body)| body).unwrap_or_default();
+    let actor = name.unwrap_or_else(|| identity(caller).actor);
+    if actor.is_empty() || actor.len() > 64 {
+        return Err(Problem::bad("`name` has up to 64 characters"));
+    }
     let now = app.clock.now();
-    let ticket = app.auth.lock().unwrap_or_else(PoisonError::into_inner).open_link(&actor, now);
-    Ok(Json(json!({"link": format!("{}/login?ticket={ticket}", app.external_url)})))
+    let ticket = app
+        .auth
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .open_link(&actor, now);
+    Ok(Json(
+        json!({"link": format!("{}/login?ticket={ticket}", app.external_url)}),
+    ))
 }

@@ -65,10 +65,30 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             response: run.clone(),
             handler: get(show),
         },
-        change("/runs/{run}/approve", "Approve the plan with this digest", json!({"digest": {"type": "string"}}), post(approve)),
-        change("/runs/{run}/confirm", "Confirm the step that waits for it", json!({"count": {"type": "integer"}}), post(confirm)),
-        change("/runs/{run}/cancel", "Begin nothing further", json!({"text": {"type": "string"}}), post(cancel)),
-        change("/runs/{run}/undo", "Take back what was done, in reverse", json!({}), post(undo)),
+        change(
+            "/runs/{run}/approve",
+            "Approve the plan with this digest",
+            json!({"digest": {"type": "string"}}),
+            post(approve),
+        ),
+        change(
+            "/runs/{run}/confirm",
+            "Confirm the step that waits for it",
+            json!({"count": {"type": "integer"}}),
+            post(confirm),
+        ),
+        change(
+            "/runs/{run}/cancel",
+            "Begin nothing further",
+            json!({"text": {"type": "string"}}),
+            post(cancel),
+        ),
+        change(
+            "/runs/{run}/undo",
+            "Take back what was done, in reverse",
+            json!({}),
+            post(undo),
+        ),
         change(
             "/runs/{run}/manual",
             "Say that a manual step was done, or could not be",
@@ -99,7 +119,11 @@ pub(crate) fn part(text: &str) -> Part {
     }
 }
 
-async fn plan(State(app): State<Arc<App>>, Path(case): Path<String>, Query(query): Query<PartQuery>) -> Answer {
+async fn plan(
+    State(app): State<Arc<App>>,
+    Path(case): Path<String>,
+    Query(query): Query<PartQuery>,
+) -> Answer {
     let case = find(&app, &case)?;
     let (_, plan) = planning::plan_for_case(&app, case, part(&query.part)).await?;
     let mut body = serde_json::to_value(&plan).unwrap_or_default();
@@ -121,9 +145,16 @@ struct Change {
 
 type Body = Option<Json<Change>>;
 
-async fn tap(State(app): State<Arc<App>>, Path(case): Path<String>, caller: MaybeCaller, body: Body) -> Answer {
+async fn tap(
+    State(app): State<Arc<App>>,
+    Path(case): Path<String>,
+    caller: MaybeCaller,
+    body: Body,
+) -> Answer {
     let case = find(&app, &case)?;
-    let Change { part: text, digest, .. } = body.map(|Json(change)| change).unwrap_or_default();
+    let Change {
+        part: text, digest, ..
+    } = body.map(|Json(change)| change).unwrap_or_default();
     let actor = identity(caller).actor;
     let run = planning::tap(&app, case, part(&text), &actor, digest.as_deref()).await?;
     view(&app, run)
@@ -131,7 +162,8 @@ async fn tap(State(app): State<Arc<App>>, Path(case): Path<String>, caller: Mayb
 
 fn view(app: &App, run: RunId) -> Answer {
     let view = app.core.view(|flow| flow.runs.run(run, app.clock.now()));
-    view.map(|view| Json(json!(view))).ok_or_else(|| Problem::not_found("run"))
+    view.map(|view| Json(json!(view)))
+        .ok_or_else(|| Problem::not_found("run"))
 }
 
 fn parse(run: &str) -> Result<RunId, Problem> {
@@ -139,7 +171,9 @@ fn parse(run: &str) -> Result<RunId, Problem> {
 }
 
 async fn recent(State(app): State<Arc<App>>) -> Answer {
-    Ok(Json(json!(app.core.view(|flow| flow.runs.recent(100, app.clock.now())))))
+    Ok(Json(json!(
+        app.core.view(|flow| flow.runs.recent(100, app.clock.now()))
+    )))
 }
 
 async fn show(State(app): State<Arc<App>>, Path(run): Path<String>) -> Answer {
@@ -154,44 +188,138 @@ async fn send(app: &App, run: RunId, event: RunEvent) -> Answer {
             && reason.is_refusal()
         {
             let word = serde_json::to_value(reason).unwrap_or_default();
-            return Err(Problem::conflict(word.as_str().unwrap_or_default().replace('_', " ")));
+            return Err(Problem::conflict(
+                word.as_str().unwrap_or_default().replace('_', " "),
+            ));
         }
     }
     view(app, run)
 }
 
-async fn approve(State(app): State<Arc<App>>, Path(run): Path<String>, caller: MaybeCaller, body: Body) -> Answer {
+async fn approve(
+    State(app): State<Arc<App>>,
+    Path(run): Path<String>,
+    caller: MaybeCaller,
+    body: Body,
+) -> Answer {
     let run = parse(&run)?;
     let digest = body.map(|Json(change)| change).unwrap_or_default().digest;
     let digest = digest.ok_or_else(|| Problem::bad("`digest` says which plan you approve"))?;
-    send(&app, run, RunEvent::Approve { run, actor: identity(caller).actor, digest }).await
+    send(
+        &app,
+        run,
+        RunEvent::Approve {
+            run,
+            actor: identity(caller).actor,
+            digest,
+        },
+    )
+    .await
 }
 
-async fn confirm(State(app): State<Arc<App>>, Path(run): Path<String>, caller: MaybeCaller, body: Body) -> Answer {
+async fn confirm(
+    State(app): State<Arc<App>>,
+    Path(run): Path<String>,
+    caller: MaybeCaller,
+    body: Body,
+) -> Answer {
     let run = parse(&run)?;
     let count = body.map(|Json(change)| change).unwrap_or_default().count;
-    send(&app, run, RunEvent::Confirm { run, actor: identity(caller).actor, count }).await
+    send(
+        &app,
+        run,
+        RunEvent::Confirm {
+            run,
+            actor: identity(caller).actor,
+            count,
+        },
+    )
+    .await
 }
 
-async fn cancel(State(app): State<Arc<App>>, Path(run): Path<String>, caller: MaybeCaller, body: Body) -> Answer {
+async fn cancel(
+    State(app): State<Arc<App>>,
+    Path(run): Path<String>,
+    caller: MaybeCaller,
+    body: Body,
+) -> Answer {
     let run = parse(&run)?;
     let reason = body.map(|Json(change)| change).unwrap_or_default().text;
-    send(&app, run, RunEvent::Cancel { run, actor: identity(caller).actor, reason }).await
+    send(
+        &app,
+        run,
+        RunEvent::Cancel {
+            run,
+            actor: identity(caller).actor,
+            reason,
+        },
+    )
+    .await
 }
 
 async fn undo(State(app): State<Arc<App>>, Path(run): Path<String>, caller: MaybeCaller) -> Answer {
     let run = parse(&run)?;
-    send(&app, run, RunEvent::Undo { run, actor: identity(caller).actor }).await
+    send(
+        &app,
+        run,
+        RunEvent::Undo {
+            run,
+            actor: identity(caller).actor,
+        },
+    )
+    .await
 }
 
-async fn manual(State(app): State<Arc<App>>, Path(run): Path<String>, caller: MaybeCaller, body: Body) -> Answer {
+async fn manual(
+    State(app): State<Arc<App>>,
+    Path(run): Path<String>,
+    caller: MaybeCaller,
+    body: Body,
+) -> Answer {
     let run = parse(&run)?;
-    let Change { step, done, text: note, .. } = body.map(|Json(change)| change).unwrap_or_default();
-    send(&app, run, RunEvent::ManualDone { run, step, actor: identity(caller).actor, done, note }).await
+    let Change {
+        step,
+        done,
+        text: note,
+        ..
+    } = body.map(|Json(change)| change).unwrap_or_default();
+    send(
+        &app,
+        run,
+        RunEvent::ManualDone {
+            run,
+            step,
+            actor: identity(caller).actor,
+            done,
+            note,
+        },
+    )
+    .await
 }
 
-async fn settle(State(app): State<Arc<App>>, Path(run): Path<String>, caller: MaybeCaller, body: Body) -> Answer {
+async fn settle(
+    State(app): State<Arc<App>>,
+    Path(run): Path<String>,
+    caller: MaybeCaller,
+    body: Body,
+) -> Answer {
     let run = parse(&run)?;
-    let Change { step, done, text: note, .. } = body.map(|Json(change)| change).unwrap_or_default();
-    send(&app, run, RunEvent::Resolve { run, step, actor: identity(caller).actor, done, note }).await
+    let Change {
+        step,
+        done,
+        text: note,
+        ..
+    } = body.map(|Json(change)| change).unwrap_or_default();
+    send(
+        &app,
+        run,
+        RunEvent::Resolve {
+            run,
+            step,
+            actor: identity(caller).actor,
+            done,
+            note,
+        },
+    )
+    .await
 }
