@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use crate::core::pause;
 
 /// Time that one command, and one wait, may take.
-const TIME_MAX: Duration = Duration::from_secs(30);
+const TIME_MAX: Duration = Duration::from_mins(1);
 
 /// What went wrong, for the person at the terminal.
 pub type Fault = String;
