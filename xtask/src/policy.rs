@@ -39,7 +39,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rusqlite", &["bellwether-store"]),
     ("tokio-postgres", &["bellwether-store"]),
     ("lettre", &["bellwether-connect"]),
-    ("pulldown-cmark", &["bellwether-act"]),
+    ("pulldown-cmark", &["bellwether-act", "bellwether-ui"]),
     ("saphyr-parser", &["bellwether-yaml"]),
     ("getrandom", &["bellwether-env"]),
     ("tracing-subscriber", &["bellwether-env"]),

@@ -521,7 +521,7 @@ mod tests {
             .rules
             .iter()
             .flat_map(|group| &group.rules)
-            .map(|rule| rule.annotation_texts());
+            .map(bellwether_judge::RuleConfig::annotation_texts);
         let named: Vec<String> = annotations
             .map(|texts| texts.get("runbook").to_owned())
             .filter(|n| !n.is_empty())

@@ -107,9 +107,9 @@ fn alertmanager(folder: &Path) {
             bellwether_page::matchers::Mode::default(),
         );
         if config.is_some() {
-            accepted.push(name)
+            accepted.push(name);
         } else {
-            refused.push(name)
+            refused.push(name);
         }
     }
     say(format_args!(

@@ -119,7 +119,7 @@ pub(super) async fn page(command: PageCommand) -> ExitCode {
             .post(&format!("/cases/{case}/{what}"), &json!({}))
             .await;
         answer(result, server.json, |_| {
-            say(format_args!("{case}: {what}d"))
+            say(format_args!("{case}: {what}d"));
         })
     };
     match command {

@@ -1,38 +1,32 @@
 //! Prometheus' HTTP API, in its words and its error format: `promtool`, Grafana and every other client of it work.
 
-use std::fmt::Write as _;
+mod answer;
+mod params;
+
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use axum::routing::get;
-use bellwether_model::duration::parse_duration;
-use bellwether_model::series::Value as SampleValue;
-use bellwether_model::{Labels, Matcher};
-use bellwether_promql::{
-    Annotation, QueryError, QueryResult, QueryValue, RangeSeries, parse_metric_selector,
-};
+use bellwether_promql::parse_metric_selector;
 use serde_json::{Value, json};
+
+pub use answer::{format_float, success};
+
+use answer::{ApiError, answer_query, respond};
+use params::{Params, Selectors, bad_time, parse_step, parse_time};
 
 use crate::app::App;
 use crate::queries::{TIMEOUT, Times};
 
 /// Points that one series of a range query may have, as in Prometheus.
 const POINTS_MAX: i64 = 11_000;
-/// Body of a form that is accepted.
-const FORM_MAX: usize = 1 << 20;
-
-/// An error in Prometheus' words.
-#[derive(Debug)]
-pub struct ApiError {
-    kind: &'static str,
-    message: String,
-}
-
 type Answer = Result<Response, ApiError>;
 
 /// The routes below `/api/v1`.
@@ -60,9 +54,6 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/status/tsdb", get(tsdb))
         .fallback(unknown)
 }
-
-/// Parameters of the address and of a form, in that order; names may repeat.
-struct Params(Vec<(String, String)>);
 
 // === queries ===
 
@@ -172,42 +163,6 @@ async fn parse_query(
 }
 
 // === labels and series ===
-
-struct Selectors {
-    all: Vec<Vec<Matcher>>,
-    min: i64,
-    max: i64,
-    limit: usize,
-}
-
-impl Params {
-    /// `match[]`, `start`, `end` and `limit`.
-    fn selectors(&self) -> Result<Selectors, ApiError> {
-        let all = self
-            .all("match[]")
-            .map(parse_metric_selector)
-            .collect::<Result<_, _>>();
-        let all = all.map_err(|error| {
-            ApiError::bad_data(format!("invalid parameter \"match[]\": {error}"))
-        })?;
-        let min = self.time("start")?.unwrap_or(i64::MIN / 2);
-        let max = self.time("end")?.unwrap_or(i64::MAX / 2);
-        let limit = match self.get("limit").unwrap_or("0") {
-            "0" => usize::MAX,
-            text => text.parse().map_err(|_| {
-                ApiError::bad_data(format!(
-                    "invalid parameter \"limit\": cannot parse {text:?} to a valid limit"
-                ))
-            })?,
-        };
-        Ok(Selectors {
-            all,
-            min,
-            max,
-            limit,
-        })
-    }
-}
 
 fn limited<T: serde::Serialize>(mut items: Vec<T>, limit: usize) -> Response {
     if items.len() <= limit {
@@ -534,397 +489,5 @@ async fn tsdb(State(app): State<Arc<App>>) -> Answer {
 }
 
 async fn unknown() -> Answer {
-    Err(ApiError {
-        kind: "not_found",
-        message: "no such endpoint".to_owned(),
-    })
-}
-
-// === answers ===
-
-/// `{"status":"success","data":…}`.
-pub fn success(data: Value) -> Response {
-    respond(
-        StatusCode::OK,
-        json!({"status": "success", "data": data}).to_string(),
-    )
-}
-
-fn respond(status: StatusCode, body: String) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
-}
-
-/// Written by hand: a range query's answer is large, and its numbers have Prometheus' form.
-fn answer_query(result: &QueryResult, with_stats: bool) -> Response {
-    let mut out = String::with_capacity(4096);
-    let kind = match &result.value {
-        QueryValue::Scalar { .. } => "scalar",
-        QueryValue::String { .. } => "string",
-        QueryValue::Vector(_) => "vector",
-        QueryValue::Matrix(_) => "matrix",
-    };
-    let _ = write!(
-        out,
-        "{{\"status\":\"success\",\"data\":{{\"resultType\":\"{kind}\",\"result\":"
-    );
-    match &result.value {
-        QueryValue::Scalar { timestamp, value } => push_point(&mut out, *timestamp, *value),
-        QueryValue::String { timestamp, value } => {
-            out.push('[');
-            push_time(&mut out, *timestamp);
-            let _ = write!(out, ",{}]", json!(value));
-        }
-        QueryValue::Vector(samples) => {
-            out.push('[');
-            for (index, sample) in samples.iter().enumerate() {
-                out.push_str(if index > 0 {
-                    ",{\"metric\":"
-                } else {
-                    "{\"metric\":"
-                });
-                push_labels(&mut out, &sample.labels);
-                match &sample.value {
-                    SampleValue::Float(value) => {
-                        out.push_str(",\"value\":");
-                        push_point(&mut out, sample.timestamp, *value);
-                    }
-                    SampleValue::Histogram(histogram) => {
-                        out.push_str(",\"histogram\":[");
-                        push_time(&mut out, sample.timestamp);
-                        let _ = write!(out, ",{}]", histogram_json(histogram));
-                    }
-                }
-                out.push('}');
-            }
-            out.push(']');
-        }
-        QueryValue::Matrix(all) => {
-            out.push('[');
-            for (index, series) in all.iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                push_series(&mut out, series);
-            }
-            out.push(']');
-        }
-    }
-    if with_stats {
-        let stats = json!({
-            "timings": {},
-            "samples": {"totalQueryableSamples": result.stats.samples, "peakSamples": result.stats.peak_samples},
-        });
-        let _ = write!(out, ",\"stats\":{stats}");
-    }
-    out.push('}');
-    for (name, all) in [("warnings", &result.warnings), ("infos", &result.infos)] {
-        if !all.is_empty() {
-            let texts: Vec<String> = all.iter().map(Annotation::to_string).collect();
-            let _ = write!(out, ",\"{name}\":{}", json!(texts));
-        }
-    }
-    out.push('}');
-    respond(StatusCode::OK, out)
-}
-
-fn push_series(out: &mut String, series: &RangeSeries) {
-    out.push_str("{\"metric\":");
-    push_labels(out, &series.labels);
-    if !series.floats.is_empty() {
-        out.push_str(",\"values\":[");
-        for (index, (time, value)) in series.floats.iter().enumerate() {
-            if index > 0 {
-                out.push(',');
-            }
-            push_point(out, *time, *value);
-        }
-        out.push(']');
-    }
-    if !series.histograms.is_empty() {
-        out.push_str(",\"histograms\":[");
-        for (index, (time, histogram)) in series.histograms.iter().enumerate() {
-            out.push_str(if index > 0 { ",[" } else { "[" });
-            push_time(out, *time);
-            let _ = write!(out, ",{}]", histogram_json(histogram));
-        }
-        out.push(']');
-    }
-    out.push('}');
-}
-
-fn push_labels(out: &mut String, labels: &Labels) {
-    out.push_str(&serde_json::to_string(labels).expect("labels are text"));
-}
-
-fn push_point(out: &mut String, time: i64, value: f64) {
-    out.push('[');
-    push_time(out, time);
-    let _ = write!(out, ",\"{}\"]", format_float(value));
-}
-
-/// Seconds with up to three decimals, as Prometheus writes them.
-fn push_time(out: &mut String, ms: i64) {
-    if ms < 0 {
-        out.push('-');
-    }
-    let (seconds, rest) = (ms.unsigned_abs() / 1000, ms.unsigned_abs() % 1000);
-    let _ = write!(out, "{seconds}");
-    if rest > 0 {
-        let _ = write!(out, ".{rest:03}");
-    }
-}
-
-/// Go's `strconv.FormatFloat(v, 'f', -1, 64)`, with the exponent form that Prometheus' JSON takes far from 1.
-pub fn format_float(value: f64) -> String {
-    if value.is_nan() {
-        return "NaN".to_owned();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
-    }
-    let magnitude = value.abs();
-    if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
-        let text = format!("{value:e}");
-        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, exponent) = exponent
-            .strip_prefix('-')
-            .map_or(('+', exponent), |rest| ('-', rest));
-        return format!("{digits}e{sign}{exponent:0>2}");
-    }
-    format!("{value}")
-}
-
-fn histogram_json(histogram: &bellwether_model::histogram::Histogram) -> Value {
-    let buckets: Vec<Value> = bellwether_promql::histogram::buckets(histogram)
-        .into_iter()
-        .filter(|bucket| bucket.count != 0.0)
-        .map(|bucket| {
-            // Which bounds belong to the bucket, in the API's code.
-            let code = match (bucket.lower_inclusive, bucket.upper_inclusive) {
-                (false, true) => 0,
-                (true, false) => 1,
-                (false, false) => 2,
-                (true, true) => 3,
-            };
-            json!([
-                code,
-                format_float(bucket.lower),
-                format_float(bucket.upper),
-                format_float(bucket.count)
-            ])
-        })
-        .collect();
-    let mut value =
-        json!({"count": format_float(histogram.count), "sum": format_float(histogram.sum)});
-    if !buckets.is_empty() {
-        value["buckets"] = json!(buckets);
-    }
-    value
-}
-
-// === parameters ===
-
-impl Params {
-    fn read(RawQuery(raw): RawQuery, headers: &HeaderMap, body: &Bytes) -> Result<Self, ApiError> {
-        let mut all = parse_form(raw.as_deref().unwrap_or_default().as_bytes());
-        let kind = headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok())
-            .unwrap_or_default();
-        if body.len() > FORM_MAX {
-            return Err(ApiError::bad_data(
-                "the form is larger than 1 MiB".to_owned(),
-            ));
-        }
-        if kind.starts_with("application/x-www-form-urlencoded") {
-            all.extend(parse_form(body));
-        }
-        Ok(Self(all))
-    }
-
-    fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0
-            .iter()
-            .filter(move |(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-            .filter(|v| !v.is_empty())
-    }
-
-    fn time(&self, name: &'static str) -> Result<Option<i64>, ApiError> {
-        self.get(name)
-            .map(|text| parse_time(text).ok_or_else(|| bad_time(name, text)))
-            .transpose()
-    }
-
-    fn required_time(&self, name: &'static str) -> Result<i64, ApiError> {
-        self.time(name)?.ok_or_else(|| bad_time(name, ""))
-    }
-
-    fn timeout(&self) -> Result<Duration, ApiError> {
-        let Some(text) = self.get("timeout") else {
-            return Ok(TIMEOUT);
-        };
-        let asked = parse_step(text).filter(|ms| *ms > 0).ok_or_else(|| {
-            ApiError::bad_data(format!(
-                "invalid parameter \"timeout\": cannot parse {text:?} to a valid duration"
-            ))
-        })?;
-        Ok(TIMEOUT.min(Duration::from_millis(asked as u64)))
-    }
-}
-
-fn parse_form(bytes: &[u8]) -> Vec<(String, String)> {
-    let decode = |part: &str| {
-        let mut out = Vec::with_capacity(part.len());
-        let mut rest = part.bytes();
-        while let Some(byte) = rest.next() {
-            match byte {
-                b'+' => out.push(b' '),
-                b'%' => {
-                    let mut ahead = rest.clone();
-                    let code = [ahead.next(), ahead.next()]
-                        .map(|b| b.and_then(|b| (b as char).to_digit(16)));
-                    if let [Some(high), Some(low)] = code {
-                        out.push((high * 16 + low) as u8);
-                        rest = ahead;
-                    } else {
-                        out.push(b'%');
-                    }
-                }
-                byte => out.push(byte),
-            }
-        }
-        String::from_utf8_lossy(&out).into_owned()
-    };
-    let text = String::from_utf8_lossy(bytes);
-    text.split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name), decode(value))
-        })
-        .collect()
-}
-
-/// Unix seconds with decimals, or RFC 3339.
-fn parse_time(text: &str) -> Option<i64> {
-    if let Ok(seconds) = text.parse::<f64>() {
-        let ms = (seconds * 1000.0).round();
-        return (seconds.is_finite() && ms.abs() < 9.2e18).then_some(ms as i64);
-    }
-    text.parse::<jiff::Timestamp>()
-        .ok()
-        .map(jiff::Timestamp::as_millisecond)
-}
-
-/// Seconds with decimals, or a Prometheus duration, in milliseconds.
-fn parse_step(text: &str) -> Option<i64> {
-    if let Ok(seconds) = text.parse::<f64>() {
-        let ms = seconds * 1000.0;
-        return (seconds.is_finite() && ms.abs() < 9.2e15).then_some(ms as i64);
-    }
-    parse_duration(text)
-        .ok()
-        .map(|duration| duration.as_millis() as i64)
-}
-
-fn bad_time(name: &str, text: &str) -> ApiError {
-    ApiError::bad_data(format!(
-        "invalid parameter {name:?}: cannot parse {text:?} to a valid timestamp"
-    ))
-}
-
-// === impl ApiError ===
-
-impl ApiError {
-    fn bad_data(message: String) -> Self {
-        Self {
-            kind: "bad_data",
-            message,
-        }
-    }
-}
-
-impl From<QueryError> for ApiError {
-    fn from(error: QueryError) -> Self {
-        Self {
-            kind: error.error_type(),
-            message: error.to_string(),
-        }
-    }
-}
-
-impl From<bellwether_promql::ParseError> for ApiError {
-    fn from(error: bellwether_promql::ParseError) -> Self {
-        QueryError::from(error).into()
-    }
-}
-
-impl From<bellwether_model::series::SourceError> for ApiError {
-    fn from(error: bellwether_model::series::SourceError) -> Self {
-        QueryError::from(error).into()
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let status = match self.kind {
-            "bad_data" => StatusCode::BAD_REQUEST,
-            "execution" => StatusCode::UNPROCESSABLE_ENTITY,
-            "timeout" | "canceled" | "unavailable" => StatusCode::SERVICE_UNAVAILABLE,
-            "not_found" => StatusCode::NOT_FOUND,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        let body = json!({"status": "error", "errorType": self.kind, "error": self.message});
-        respond(status, body.to_string())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_and_times_have_prometheus_form() {
-        for (value, text) in [
-            (1.0, "1"),
-            (0.1, "0.1"),
-            (1e6, "1000000"),
-            (1e21, "1e+21"),
-            (1e-7, "1e-07"),
-            (-0.0, "-0"),
-            (f64::NAN, "NaN"),
-            (f64::INFINITY, "+Inf"),
-            (1.5e300, "1.5e+300"),
-        ] {
-            assert_eq!(format_float(value), text);
-        }
-        let mut out = String::new();
-        push_time(&mut out, 1_435_781_430_781);
-        push_time(&mut out, -1_005);
-        assert_eq!(out, "1435781430.781-1.005");
-        assert_eq!(parse_time("1435781430.781"), Some(1_435_781_430_781));
-        assert_eq!(
-            parse_time("2015-07-01T20:10:30.781Z"),
-            Some(1_435_781_430_781)
-        );
-        assert_eq!(parse_step("1m"), Some(60_000));
-        assert_eq!(parse_step("0.5"), Some(500));
-    }
-
-    #[test]
-    fn forms_and_escaped_names_are_read() {
-        let form = parse_form(b"query=a%2Bb+c&match%5B%5D=%7Bx%3D%22y%22%7D&bad=%zz");
-        assert_eq!(form[0], ("query".to_owned(), "a+b c".to_owned()));
-        assert_eq!(form[1], ("match[]".to_owned(), "{x=\"y\"}".to_owned()));
-        assert_eq!(form[2].1, "%zz");
-        assert_eq!(unescape_name("http_2e_status__code"), "http.status_code");
-    }
+    Err(ApiError::not_found("no such endpoint".to_owned()))
 }
