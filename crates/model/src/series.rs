@@ -204,6 +204,15 @@ impl MemorySeries {
         self.0.clear();
     }
 
+    /// Drops samples before a time, and series that have none left.
+    pub fn drop_before(&mut self, min: i64) {
+        self.0.retain(|_, samples| {
+            let old = samples.partition_point(|(t, _)| *t < min);
+            samples.drain(..old);
+            !samples.is_empty()
+        });
+    }
+
     fn matching(&self, selectors: &[Vec<Matcher>], min: i64, max: i64) -> Vec<&Labels> {
         self.0
             .iter()
