@@ -21,6 +21,8 @@ use bellwether_page::PageConfig;
 use bellwether_page::config::ReadOptions;
 use bellwether_yaml::{MapReader, Node, Value};
 
+mod redact;
+
 /// Keys of `global` that are Prometheus'; the pager does not look at them, and scraping looks at no others.
 const PROMETHEUS_GLOBALS: [&str; 24] = [
     "scrape_interval",
@@ -187,35 +189,9 @@ impl Config {
         groups
     }
 
-    /// The file's text with the values of secret keys replaced.
+    /// The file as it was understood, with `<secret>` in place of secrets and without comments, as Prometheus has it.
     pub fn redacted(&self) -> String {
-        const SECRET: [&str; 12] = [
-            "password",
-            "secret",
-            "token",
-            "credentials",
-            "api_key",
-            "service_key",
-            "routing_key",
-            "_url",
-            "webhook",
-            "user_key",
-            "key:",
-            "authorization",
-        ];
-        let lines = self.text.lines().map(|line| {
-            let trimmed = line.trim_start().trim_start_matches("- ");
-            let key = trimmed.split(':').next().unwrap_or_default();
-            let secret = SECRET.iter().any(|word| format!("{key}:").contains(word))
-                && !key.ends_with("_file");
-            match line.find(':') {
-                Some(colon) if secret && line.len() > colon + 1 => {
-                    format!("{}: <secret>", &line[..colon])
-                }
-                _ => line.to_owned(),
-            }
-        });
-        lines.collect::<Vec<_>>().join("\n")
+        redact::redact(&self.text)
     }
 }
 
@@ -332,6 +308,10 @@ const BUILT_IN_RUNBOOKS: &[(&str, &str)] = &[
     (
         "runbooks/service-down.md",
         include_str!("../../../runbooks/service-down.md"),
+    ),
+    (
+        "runbooks/web-failing-replica.md",
+        include_str!("../../../runbooks/web-failing-replica.md"),
     ),
     (
         "runbooks/web-slow-replica.md",

@@ -79,7 +79,7 @@ pub async fn service_alone() -> ExitCode {
 /// The configuration of the demo, which is also an example: a service, its objective, and who is paged.
 pub fn config(service: SocketAddr, automatic: bool) -> String {
     let automatic = if automatic {
-        "[web-slow-replica]"
+        "[web-slow-replica, web-failing-replica]"
     } else {
         "never"
     };
@@ -117,7 +117,7 @@ slos:
     interval: 1s
     labels:
       balancer: http://{service}
-    runbook: web-slow-replica
+    runbook: web-failing-replica
     windows:
       page:
         - {{burn: 14.4, long: 30s, short: 10s}}
@@ -160,6 +160,17 @@ impl Server {
     ) -> Result<Self, Failure> {
         let program =
             std::env::current_exe().map_err(|error| format!("find this program: {error}"))?;
+        Self::start_program(&program, config, data, listen, quiet).await
+    }
+
+    /// As [`Server::start`], with the program to start: tests are not `bellwether` themselves.
+    pub async fn start_program(
+        program: &Path,
+        config: &Path,
+        data: &Path,
+        listen: SocketAddr,
+        quiet: bool,
+    ) -> Result<Self, Failure> {
         drop(std::fs::remove_file(data.join(SERVER_FILE)));
         let log = std::fs::File::options()
             .create(true)
@@ -288,7 +299,8 @@ async fn play(args: &Demo) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn set_fault(service: SocketAddr, kind: &str) -> Result<(), Failure> {
+/// Gives one replica of the service a fault: `slow`, `failing`, `leaking` or `none`.
+pub async fn set_fault(service: SocketAddr, kind: &str) -> Result<(), Failure> {
     let url = format!("http://{service}/admin/fault?replica={BAD_REPLICA}&kind={kind}");
     let client = reqwest::Client::builder()
         .no_proxy()
