@@ -91,6 +91,8 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
     let (token_batch, token_note) = local_token(&args.data, &mut auth, clock.now());
     let setup = auth.open_setup(now);
 
+    // Asked before anything steps: what opens from now on asks for itself, and must not be planned twice.
+    let waiting = flow.wanted(now);
     let (core, inbox) = Core::new(flow);
     let (live, _) = broadcast::channel(1_024);
     let (deliveries, to_perform) = mpsc::unbounded_channel();
@@ -159,8 +161,7 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
     if found > 0 {
         tracing::info!(deliveries = found, "took up what was under way before");
     }
-    let now = app.clock.now();
-    for work in app.core.view(|flow| flow.wanted(now)) {
+    for work in waiting {
         drop(wanted.send(work));
     }
     app.apply_loaded().await;

@@ -4,7 +4,7 @@
 //!   rebinds a name to 127.0.0.1 gets nothing). Everything else needs a session or an API token.
 //! - A session that changes something must carry its CSRF token (header `X-CSRF-Token` or form field `csrf`).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError};
 
 use axum::extract::{ConnectInfo, Request, State};
@@ -69,26 +69,31 @@ pub async fn identify(State(app): State<Arc<App>>, mut request: Request, next: N
 
 /// Whether the `Host` header names loopback or the external address.
 fn host_is_ours(headers: &HeaderMap, app: &App) -> bool {
-    let Some(host) = headers
+    let host = headers
         .get(header::HOST)
-        .and_then(|value| value.to_str().ok())
-    else {
-        return false;
+        .and_then(|value| value.to_str().ok());
+    host.is_some_and(|host| names_loopback(host) || names(&app.external_url, host))
+}
+
+/// `localhost` or an address of loopback, with or without a port. Only a whole address counts: `127.0.0.1.example.org`
+/// is a name that its owner may let point anywhere.
+fn names_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
     };
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| {
-        if port.bytes().all(|b| b.is_ascii_digit()) {
-            name
-        } else {
-            host
-        }
-    });
-    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
-        || name.starts_with("127.")
-        || app
-            .external_url
-            .split("//")
-            .nth(1)
-            .is_some_and(|external| external.split('/').next() == Some(host))
+    let address = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'))
+        .unwrap_or(name);
+    name == "localhost" || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Whether a URL's host and port are `host`.
+fn names(url: &str, host: &str) -> bool {
+    url.split("//")
+        .nth(1)
+        .is_some_and(|rest| rest.split('/').next() == Some(host))
 }
 
 /// Lets a request through when its caller has a scope, and, for a change through a session, its CSRF token.
@@ -147,4 +152,39 @@ pub fn check(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_names_of_loopback_are_ours() {
+        for host in [
+            "localhost",
+            "localhost:9876",
+            "127.0.0.1:80",
+            "127.8.9.1",
+            "[::1]:9876",
+            "[::1]",
+        ] {
+            assert!(names_loopback(host), "{host}");
+        }
+        for host in [
+            "127.0.0.1.example.org",
+            "127.example.org:80",
+            "localhost.example.org",
+            "10.0.0.1",
+            "",
+            ":80",
+            "evil",
+        ] {
+            assert!(!names_loopback(host), "{host}");
+        }
+        assert!(names("https://us.example.org/x", "us.example.org"));
+        assert!(!names(
+            "https://us.example.org",
+            "us.example.org.evil.example"
+        ));
+    }
 }
