@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
+use bellwether_model::state::DeliveryState;
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -188,16 +189,19 @@ pub async fn metrics_text(app: &App) -> String {
         family(name, "counter", help, &one(value));
     }
     if let Ok(stats) = app.store.stats().await {
-        let samples: Vec<(String, f64)> = stats
-            .deliveries
-            .iter()
-            .map(|(state, n)| {
-                (
-                    format!("{{state=\"{}\"}}", format!("{state:?}").to_lowercase()),
-                    *n as f64,
-                )
-            })
-            .collect();
+        // Every state from the start: a series that appears with its first failure hides it from `delta`.
+        let samples = [
+            DeliveryState::Pending,
+            DeliveryState::Sending,
+            DeliveryState::Done,
+            DeliveryState::Failed,
+            DeliveryState::Cancelled,
+        ]
+        .map(|state| {
+            let word = format!("{state:?}").to_lowercase();
+            let count = stats.deliveries.get(&state).copied().unwrap_or(0);
+            (format!("{{state=\"{word}\"}}"), count as f64)
+        });
         family(
             "bellwether_deliveries",
             "gauge",

@@ -131,6 +131,8 @@ impl Executor {
     /// Steps spool below `folder`. `supervisor` is a command line that, with the spool folder's path appended, calls
     /// [`supervise()`]: this program and its hidden command.
     pub fn new(folder: PathBuf, supervisor: Vec<String>) -> Self {
+        // Steps run in their spool folder: a path relative to ours would lead nowhere there.
+        let folder = std::path::absolute(&folder).unwrap_or(folder);
         Self { folder, supervisor }
     }
 
