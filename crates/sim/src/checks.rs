@@ -137,7 +137,10 @@ impl World {
         }
         self.demands = demands;
         for hex in late {
-            let text = format!("alert {hex} has reached nobody in {} s", self.deadline.as_secs());
+            let text = format!(
+                "alert {hex} has reached nobody in {} s",
+                self.deadline.as_secs()
+            );
             self.violate("PG1", text);
         }
     }
@@ -160,13 +163,18 @@ impl World {
         let record = run.and_then(|run| self.flow.runs.record(run));
         let approved = record.is_some_and(|record| !record.approvals.is_empty());
         if !approved && !undo {
-            let text = format!("{} of {} runs without an approval", payload.step, payload.run);
+            let text = format!(
+                "{} of {} runs without an approval",
+                payload.step, payload.run
+            );
             self.violate("AC1", text);
         }
         if undo {
             let begun = run.is_some_and(|run| {
                 let steps = self.flow.runs.step_records(run);
-                steps.iter().any(|step| step.attempt > 0 && step.id != payload.step)
+                steps
+                    .iter()
+                    .any(|step| step.attempt > 0 && step.id != payload.step)
             });
             if !begun {
                 self.violate("AC2", format!("{} undoes what never began", payload.run));
@@ -223,7 +231,10 @@ impl World {
                 ..DeliveryFilter::default()
             };
             let open = ready(self.store.deliveries(filter)).unwrap_or_default();
-            forgotten.extend(open.into_iter().filter(|open| !driven.contains(&open.new.id)));
+            forgotten.extend(
+                open.into_iter()
+                    .filter(|open| !driven.contains(&open.new.id)),
+            );
         }
         for delivery in forgotten {
             let text = format!("{} is {:?} and forgotten", delivery.new.key, delivery.state);

@@ -19,6 +19,7 @@ mod outbox;
 mod people;
 mod random;
 mod rules;
+pub mod scenario;
 mod service;
 mod world;
 
@@ -26,5 +27,6 @@ pub use checks::Violation;
 pub use month::{Figures, Month, Report, run_month};
 pub use outbox::Behaviour;
 pub use random::{Random, SimIds};
+pub use scenario::{Played, Scenario, ScenarioError};
 pub use service::{Fault, Service};
 pub use world::{CrashPoint, Setup, World, read_page_config};

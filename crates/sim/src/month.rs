@@ -8,8 +8,8 @@ use bellwether_act::Library;
 use bellwether_act::runs::Settings;
 use bellwether_judge::RuleFile;
 use bellwether_model::{Matcher, Problems};
-use bellwether_page::{NewOverride, NewSilence, PagerEvent};
 use bellwether_page::schedule::OverrideKind;
+use bellwether_page::{NewOverride, NewSilence, PagerEvent};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::checks::Violation;
@@ -253,7 +253,11 @@ fn plan_day(day: i64, random: &mut Random, acts: &mut Vec<(i64, Act)>) {
     }
     for _ in 0..random.between(0, 3) {
         let name = *random.pick(&NAMES);
-        let count = if random.chance(100) { 40 } else { random.between(1, 5) as u32 };
+        let count = if random.chance(100) {
+            40
+        } else {
+            random.between(1, 5) as u32
+        };
         let from = at(random);
         acts.push((from, Act::Fire(name, count)));
         acts.push((from + random.between(30, 7_200), Act::Clear(name, count)));
@@ -264,7 +268,10 @@ fn plan_day(day: i64, random: &mut Random, acts: &mut Vec<(i64, Act)>) {
         acts.push((from + random.between(60, 900), Act::Gap(false)));
     }
     if random.chance(200) {
-        acts.push((at(random), Act::Jump(*random.pick(&[-60, -5, 30, 600, 7_200]))));
+        acts.push((
+            at(random),
+            Act::Jump(*random.pick(&[-60, -5, 30, 600, 7_200])),
+        ));
     }
     if random.chance(200) {
         acts.push((at(random), Act::Silence(random.between(600, 7_200))));
@@ -446,10 +453,15 @@ impl Report {
     /// One line that repeats a failed run; `commit` names the source.
     pub fn repro(&self, commit: &str) -> String {
         let Month { seed, days } = self.month;
-        let first = self.violations.first().map_or_else(String::new, |violation| {
-            format!(": {} {}", violation.id, violation.text)
-        });
-        format!("repeat with `bellwether sim --seed {seed} --days {days}` at commit {commit}{first}")
+        let first = self
+            .violations
+            .first()
+            .map_or_else(String::new, |violation| {
+                format!(": {} {}", violation.id, violation.text)
+            });
+        format!(
+            "repeat with `bellwether sim --seed {seed} --days {days}` at commit {commit}{first}"
+        )
     }
 
     /// Figures in a line.

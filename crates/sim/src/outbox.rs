@@ -124,7 +124,10 @@ impl World {
         let until = later(self.true_now, duration);
         let until = (behaviour, until);
         self.outside.behaviours.insert(channel.to_owned(), until);
-        self.note(format!("{channel}: {behaviour:?} for {} s", duration.as_secs()));
+        self.note(format!(
+            "{channel}: {behaviour:?} for {} s",
+            duration.as_secs()
+        ));
     }
 
     fn delivery(&self, id: DeliveryId) -> Option<Delivery> {
@@ -213,10 +216,16 @@ impl World {
             }
             Some(Behaviour::TimesOut) => {
                 self.schedule(secs(1), Job::Arrive(id));
-                self.schedule(MESSAGE_TIMEOUT, Job::Answer(id, Performed::Retry("timed out")));
+                self.schedule(
+                    MESSAGE_TIMEOUT,
+                    Job::Answer(id, Performed::Retry("timed out")),
+                );
             }
             Some(Behaviour::Lost) => {
-                self.schedule(MESSAGE_TIMEOUT, Job::Answer(id, Performed::Retry("timed out")));
+                self.schedule(
+                    MESSAGE_TIMEOUT,
+                    Job::Answer(id, Performed::Retry("timed out")),
+                );
             }
             Some(Behaviour::Late) => {
                 self.schedule(secs(2), Job::Arrive(id));
@@ -244,11 +253,13 @@ impl World {
             self.violate("PG2", format!("two deliveries carry the key {}", new.key));
         }
         let page: Option<PagePayload> = serde_json::from_value(new.payload.clone()).ok();
-        let kind = page.as_ref().map_or("notification", |page| match page.kind {
-            PageKind::Page => "page",
-            PageKind::Fallback => "fallback",
-            PageKind::Resolved => "resolved",
-        });
+        let kind = page
+            .as_ref()
+            .map_or("notification", |page| match page.kind {
+                PageKind::Page => "page",
+                PageKind::Fallback => "fallback",
+                PageKind::Resolved => "resolved",
+            });
         let now = self.true_now;
         match self.outside.messages.get_mut(&new.key) {
             Some(message) => {
@@ -257,7 +268,12 @@ impl World {
             }
             None => {
                 let text = page.as_ref().map_or_else(
-                    || new.payload["subject"].as_str().unwrap_or_default().to_owned(),
+                    || {
+                        new.payload["subject"]
+                            .as_str()
+                            .unwrap_or_default()
+                            .to_owned()
+                    },
                     |page| page.subject.clone(),
                 );
                 let message = Message {
@@ -281,7 +297,11 @@ impl World {
                 page.person.clone(),
                 new.channel.clone(),
             );
-            let known = self.outside.pages.entry(about).or_insert_with(|| new.key.clone());
+            let known = self
+                .outside
+                .pages
+                .entry(about)
+                .or_insert_with(|| new.key.clone());
             if *known != new.key {
                 let text = format!("one page with two keys: {known} and {}", new.key);
                 self.violate("PG2", text);
@@ -304,13 +324,17 @@ impl World {
             attempt: delivery.attempt,
             error: String::new(),
         };
-        self.send(Input::Page(PagerEvent::DeliveryResult(result)), Reply::Nobody);
+        self.send(
+            Input::Page(PagerEvent::DeliveryResult(result)),
+            Reply::Nobody,
+        );
     }
 
     // === steps ===
 
     fn exec(&mut self, delivery: &Delivery) {
-        let Ok(payload) = serde_json::from_value::<ExecPayload>(delivery.new.payload.clone()) else {
+        let Ok(payload) = serde_json::from_value::<ExecPayload>(delivery.new.payload.clone())
+        else {
             return self.violate("AC1", format!("{} cannot be read", delivery.new.key));
         };
         let key = delivery.new.key.clone();
@@ -323,7 +347,9 @@ impl World {
                 duration_ms: took as u64,
             };
             let ends_at = later(self.true_now, millis(took));
-            self.outside.spool.insert(key.clone(), Spooled { ends_at, result });
+            self.outside
+                .spool
+                .insert(key.clone(), Spooled { ends_at, result });
         }
         self.attach(delivery);
     }
@@ -340,7 +366,10 @@ impl World {
             }
             None => {
                 let error = "the server stopped before it began".to_owned();
-                (millis(1), step(delivery, StepOutcome::FailedToStart { error }, "", 0))
+                (
+                    millis(1),
+                    step(delivery, StepOutcome::FailedToStart { error }, "", 0),
+                )
             }
         };
         self.schedule(wait, Job::Answer(delivery.new.id, performed));
@@ -349,7 +378,10 @@ impl World {
     /// A shell that knows `inspect`, `drain` and `undrain`, and now and then fails.
     fn shell(&mut self, payload: &ExecPayload) -> (StepOutcome, String) {
         let word = payload.body.split_whitespace().next().unwrap_or_default();
-        let replica = payload.env.iter().find(|(name, _)| name.to_ascii_lowercase().contains("replica"));
+        let replica = payload
+            .env
+            .iter()
+            .find(|(name, _)| name.to_ascii_lowercase().contains("replica"));
         let replica = replica.and_then(|(_, value)| value.parse::<u32>().ok());
         let fails = self.random.chance(60);
         if matches!(word, "drain" | "undrain") {
@@ -362,9 +394,15 @@ impl World {
             }
         }
         if fails {
-            return (StepOutcome::Exited { code: 1 }, "it did not work".to_owned());
+            return (
+                StepOutcome::Exited { code: 1 },
+                "it did not work".to_owned(),
+            );
         }
-        (StepOutcome::Exited { code: 0 }, format!("{word} {replica:?}: ok"))
+        (
+            StepOutcome::Exited { code: 0 },
+            format!("{word} {replica:?}: ok"),
+        )
     }
 
     fn http(&mut self, delivery: &Delivery) {
@@ -394,7 +432,9 @@ impl World {
         };
         let answer = self.ask(&payload.query);
         let show = |samples: &[(bellwether_model::Labels, f64)]| {
-            let lines = samples.iter().map(|(labels, value)| format!("{labels} {value}"));
+            let lines = samples
+                .iter()
+                .map(|(labels, value)| format!("{labels} {value}"));
             lines.collect::<Vec<_>>().join("\n")
         };
         if payload.verify {
@@ -528,7 +568,10 @@ impl World {
     /// Settles an attempt whose process died, or whose beginning may not have been recorded.
     fn settle(&mut self, delivery: &Delivery) {
         let id = delivery.new.id;
-        let safe = matches!(delivery.new.payload["method"].as_str(), Some("GET" | "HEAD"));
+        let safe = matches!(
+            delivery.new.payload["method"].as_str(),
+            Some("GET" | "HEAD")
+        );
         match delivery.new.channel.as_str() {
             "exec" => self.attach(delivery),
             "http" if !safe => {

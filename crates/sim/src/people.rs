@@ -88,19 +88,24 @@ impl World {
                 actor: format!("user:{person}"),
                 as_of: Some(as_of),
             };
-            self.send(Input::Page(event), Reply::Acked(person.to_owned(), case));
+            self.send(
+                Input::Page(event),
+                Reply::Acked(person.to_owned(), case, false),
+            );
         }
     }
 
     /// The tap was answered: it is recorded.
-    pub(crate) fn answered(&mut self, person: String, case: CaseId) {
+    pub(crate) fn answered(&mut self, person: String, case: CaseId, taken: bool) {
         self.figures.acknowledgements += 1;
-        self.acked.insert((case, person.clone()));
+        if taken {
+            self.acked.insert((case, person.clone()));
+        }
         let Some(who) = self.people.get_mut(&person) else {
             return;
         };
         who.busy_with.retain(|known| *known != case);
-        if who.taps_fix {
+        if taken && who.taps_fix {
             let soon = SignedDuration::from_secs(self.random.between(10, 90));
             self.schedule(soon, Job::TapFix(person, case));
         }
@@ -173,8 +178,11 @@ impl World {
         let library = &self.setup.runbooks;
         let own = library.for_alert(&view.case.labels, &view.case.annotations);
         let alerts = &view.case.alerts;
-        let of_alert =
-            || alerts.values().find_map(|alert| library.for_alert(&alert.labels, &alert.annotations));
+        let of_alert = || {
+            alerts
+                .values()
+                .find_map(|alert| library.for_alert(&alert.labels, &alert.annotations))
+        };
         let runbook = own.or_else(of_alert)?;
         let firing = view.case.firing().next().map(|(_, alert)| alert);
         let labels = firing.map_or(&view.case.labels, |alert| &alert.labels);

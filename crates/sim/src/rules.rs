@@ -51,7 +51,8 @@ impl World {
                     .push(&sample.labels, sample.timestamp, value);
             }
             for error in outcome.errors {
-                self.lines.push(format!("rule {} failed: {}", error.rule, error.message));
+                self.lines
+                    .push(format!("rule {} failed: {}", error.rule, error.message));
             }
             if !outcome.alerts.is_empty() || !outcome.batch.is_empty() {
                 inputs.push(Input::Judged {

@@ -77,9 +77,9 @@ impl Service {
         }
     }
 
-    /// Whether nothing is wrong with it.
-    pub fn is_healthy(&self) -> bool {
-        self.faults.is_empty()
+    /// Whether nothing is wrong with it, and nothing that a scenario set could be.
+    pub fn is_quiet(&self) -> bool {
+        self.faults.is_empty() && self.gauges.is_empty()
     }
 
     /// One scrape at a time in milliseconds since 1970.
@@ -101,7 +101,10 @@ impl Service {
                 ("web_requests_total", self.requests[index]),
                 ("web_errors_total", self.errors[index]),
                 ("web_in_balancer", f64::from(u8::from(in_balancer))),
-                ("disk_free_ratio", if has(Fault::DiskFull) { 0.02 } else { 0.6 }),
+                (
+                    "disk_free_ratio",
+                    if has(Fault::DiskFull) { 0.02 } else { 0.6 },
+                ),
                 ("cpu_busy_ratio", if has(Fault::Busy) { 0.99 } else { 0.3 }),
             ];
             let name = replica.to_string();

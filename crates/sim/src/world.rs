@@ -6,13 +6,13 @@ use std::task::{Context, Poll, Waker};
 
 use bellwether_act::Library;
 use bellwether_act::runs::Settings;
-use bellwether_flow::{Flow, Input, Wanted};
+use bellwether_flow::{Flow, Input, Wanted, Why};
 use bellwether_judge::GroupConfig;
 use bellwether_judge::engine::ALERT_RULE;
 use bellwether_model::state::{Batch, NewEvent, Record};
 use bellwether_model::{CaseId, DeliveryId, Labels, PostedAlert, Problems};
-use bellwether_page::PageConfig;
 use bellwether_page::config::ReadOptions;
+use bellwether_page::{PageConfig, Reason};
 use bellwether_store::{BoxFuture, Committed, MemoryStore, Store, StoreError};
 use bellwether_yaml::{MapReader, parse};
 use jiff::{SignedDuration, Timestamp};
@@ -30,6 +30,8 @@ const SCRAPE: SignedDuration = SignedDuration::from_secs(30);
 /// How often an alert that a scenario fires is sent again.
 const RESEND: SignedDuration = SignedDuration::from_secs(60);
 
+/// After this long without a fault the service is neither scraped nor judged until the next one.
+const QUIET: SignedDuration = SignedDuration::from_mins(30);
 /// Steps that one moment may need.
 const RESTLESS_MAX: u32 = 10_000;
 
@@ -81,7 +83,7 @@ pub(crate) enum Job {
 pub(crate) enum Reply {
     Nobody,
     /// A person who tapped "acknowledge".
-    Acked(String, CaseId),
+    Acked(String, CaseId, bool),
     /// The outbox, which begins the next attempt then.
     Again(DeliveryId, Timestamp),
 }
@@ -135,6 +137,8 @@ pub struct World {
     pub(crate) died_at: Timestamp,
     /// Steps at one moment: an engine that never rests would hang the world.
     restless: (Timestamp, u32),
+    /// When something was last wrong with the service.
+    unwell_at: Timestamp,
 }
 
 /// Reads the paging part of a configuration.
@@ -155,7 +159,10 @@ pub fn read_page_config(file: &str, text: &str) -> Result<Arc<PageConfig>, Strin
 
 /// The value of a future of the memory store, which is ready at once.
 pub(crate) fn ready<T>(mut future: BoxFuture<'_, T>) -> T {
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    match future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
         Poll::Ready(value) => value,
         Poll::Pending => unreachable!("the memory store answers at once"),
     }
@@ -203,6 +210,7 @@ impl World {
             remembered: None,
             died_at: now,
             restless: (now, 0),
+            unwell_at: now,
             setup,
         };
         if !world.setup.rules.is_empty() {
@@ -324,6 +332,14 @@ impl World {
             Job::Plan(wanted) => self.plan_wanted(&wanted),
             Job::Restart => self.restart(),
             Job::Scrape => {
+                if !self.service.is_quiet() {
+                    self.unwell_at = self.true_now;
+                }
+                // Nothing would be evaluated differently while all has been well for long: that time is cheap.
+                let well_for = self.true_now.duration_since(self.unwell_at);
+                if well_for > QUIET {
+                    return self.schedule(SCRAPE, Job::Scrape);
+                }
                 if self.up && self.scraping {
                     let at = self.now().as_millisecond();
                     self.service.scrape(at, 30.0, &mut self.random);
@@ -382,7 +398,10 @@ impl World {
             _ => (self.true_now, 0),
         };
         if self.restless.1 > RESTLESS_MAX {
-            self.violate("PG4", "the engines want to be woken again and again".to_owned());
+            self.violate(
+                "PG4",
+                "the engines want to be woken again and again".to_owned(),
+            );
             self.schedule(SignedDuration::from_secs(1), Job::Retry);
             self.wake_at = None;
             return;
@@ -397,7 +416,11 @@ impl World {
             batch.append(outcome.batch);
             wanted.extend(outcome.wanted);
             self.wake_at = outcome.wake_at;
-            replies.push(reply);
+            replies.push(match reply {
+                // A case that was over already is no longer hers.
+                Reply::Acked(person, case, _) => Reply::Acked(person, case, is_taken(&outcome.why)),
+                reply => reply,
+            });
         }
         self.check_engines();
         let stuck = Stuck {
@@ -441,7 +464,10 @@ impl World {
                 self.stuck = Some(stuck);
             }
             Err(error) => {
-                self.violate("PG4", format!("the store will never take this batch: {error}"));
+                self.violate(
+                    "PG4",
+                    format!("the store will never take this batch: {error}"),
+                );
             }
         }
     }
@@ -467,7 +493,7 @@ impl World {
         for reply in stuck.replies {
             match reply {
                 Reply::Nobody => {}
-                Reply::Acked(person, case) => self.answered(person, case),
+                Reply::Acked(person, case, taken) => self.answered(person, case, taken),
                 Reply::Again(id, due_at) => self.schedule_at(due_at, Job::Drive(id)),
             }
         }
@@ -539,7 +565,8 @@ impl World {
         }
         let now = self.now();
         let settings = self.setup.runs.clone();
-        let (flow, problems) = Flow::restore(Arc::clone(&self.setup.config), settings, &records, now);
+        let (flow, problems) =
+            Flow::restore(Arc::clone(&self.setup.config), settings, &records, now);
         if problems.has_errors() {
             self.violate("PG4", format!("records cannot be read back: {problems}"));
         }
@@ -594,6 +621,15 @@ impl World {
     pub fn lose_answers(&mut self, count: u32) {
         self.store.lose_next_answers(count);
     }
+}
+
+fn is_taken(why: &[Why]) -> bool {
+    why.iter().any(|why| {
+        matches!(
+            why,
+            Why::Page(Reason::Acknowledged { .. } | Reason::AlreadyAcknowledged { .. })
+        )
+    })
 }
 
 fn posted(input: &Input) -> Vec<PostedAlert> {
