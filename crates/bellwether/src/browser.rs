@@ -16,6 +16,11 @@ use crate::core::pause;
 /// Time that one command, and one wait, may take.
 const TIME_MAX: Duration = Duration::from_mins(1);
 
+/// The keys that have no letter, as WebDriver names them.
+pub const TAB: char = '\u{e004}';
+pub const ENTER: char = '\u{e007}';
+pub const ESCAPE: char = '\u{e00c}';
+
 /// What went wrong, for the person at the terminal.
 pub type Fault = String;
 
@@ -135,7 +140,12 @@ impl Browser {
         if phone {
             options["mobileEmulation"] = json!({"deviceMetrics": {"width": width, "height": height, "pixelRatio": 2.0, "touch": true}});
         }
-        json!({"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}})
+        let wanted = json!({
+            "browserName": "chrome",
+            "goog:chromeOptions": options,
+            "goog:loggingPrefs": {"browser": "ALL"},
+        });
+        json!({"capabilities": {"alwaysMatch": wanted}})
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value, Fault> {
@@ -190,20 +200,25 @@ impl Browser {
 
     /// Waits until a script gives a true value.
     pub async fn wait_until(&self, script: &str) -> Result<(), Fault> {
+        self.wait_within(script, TIME_MAX).await
+    }
+
+    /// As [`Browser::wait_until`], for what takes its time.
+    pub async fn wait_within(&self, script: &str, limit: Duration) -> Result<(), Fault> {
         let clock = SystemClock::new();
         loop {
             let value = self.run(script).await.unwrap_or_default();
             if value.as_bool() == Some(true) {
                 return Ok(());
             }
-            if clock.monotonic() > TIME_MAX {
+            if clock.monotonic() > limit {
                 let body = self
                     .text("body")
                     .await
                     .unwrap_or_default()
                     .unwrap_or_default();
                 return Err(format!(
-                    "waited {TIME_MAX:?} for {script}; the page says:\n{body}"
+                    "waited {limit:?} for {script}; the page says:\n{body}"
                 ));
             }
             pause(Duration::from_millis(100)).await;
@@ -219,34 +234,62 @@ impl Browser {
         .await
     }
 
-    /// A real click (or tap) in the middle of the first element that matches, after it was scrolled into view.
-    pub async fn click(&self, css: &str) -> Result<(), Fault> {
-        let found = self
-            .post("/element", &json!({"using": "css selector", "value": css}))
-            .await?;
+    /// The W3C reference of the first element that matches.
+    async fn element(&self, css: &str) -> Result<String, Fault> {
+        let asked = json!({"using": "css selector", "value": css});
+        let found = self.post("/element", &asked).await?;
         let id = found
             .as_object()
             .and_then(|map| map.values().next())
             .and_then(Value::as_str);
-        let id = id.ok_or_else(|| format!("no element {css}"))?;
+        id.map(str::to_owned)
+            .ok_or_else(|| format!("no element {css}"))
+    }
+
+    /// A real click (or tap) in the middle of the first element that matches, after it was scrolled into view.
+    pub async fn click(&self, css: &str) -> Result<(), Fault> {
+        let id = self.element(css).await?;
         self.post(&format!("/element/{id}/click"), &json!({}))
             .await
             .map(drop)
+            .map_err(|error| format!("click {css}: {error}"))
     }
 
     /// Types into the first element that matches.
     pub async fn type_into(&self, css: &str, text: &str) -> Result<(), Fault> {
-        let found = self
-            .post("/element", &json!({"using": "css selector", "value": css}))
-            .await?;
-        let id = found
-            .as_object()
-            .and_then(|map| map.values().next())
-            .and_then(Value::as_str);
-        let id = id.ok_or_else(|| format!("no element {css}"))?;
+        let id = self.element(css).await?;
         self.post(&format!("/element/{id}/value"), &json!({"text": text}))
             .await
             .map(drop)
+            .map_err(|error| format!("type into {css}: {error}"))
+    }
+
+    /// Presses keys, one after the other, wherever the focus is. [`TAB`] and the like are WebDriver's code points.
+    pub async fn press(&self, keys: &str) -> Result<(), Fault> {
+        let strokes: Vec<Value> = keys
+            .chars()
+            .flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({"type": kind, "value": key})))
+            .collect();
+        let actions = json!({"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]});
+        self.post("/actions", &actions).await.map(drop)
+    }
+
+    /// Pages run their scripts, or not.
+    pub async fn scripts(&self, enabled: bool) -> Result<(), Fault> {
+        let params = json!({"value": !enabled});
+        self.devtools("Emulation.setScriptExecutionDisabled", &params)
+            .await
+            .map(drop)
+    }
+
+    /// What the console said since the last call: the level (`SEVERE` for errors) and the text.
+    pub async fn console(&self) -> Result<Vec<(String, String)>, Fault> {
+        let entries = self.post("/se/log", &json!({"type": "browser"})).await?;
+        let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+        let entries = entries.as_array().into_iter().flatten();
+        Ok(entries
+            .map(|entry| (text(entry, "level"), text(entry, "message")))
+            .collect())
     }
 
     /// A picture of the window, as PNG.

@@ -29,6 +29,7 @@ use crate::core::{self, Core, Effects, pause};
 use crate::http::auth::{API_TOKEN, Auth, SESSION, Scope, USER};
 use crate::judging::{self, Judge};
 use crate::links::{Links, SIGNING_KEY};
+use crate::live::Live;
 use crate::outbox::{self, Outbox};
 use crate::queries::Queries;
 use crate::{http, planning};
@@ -40,6 +41,7 @@ pub const TOKEN_FILE: &str = "admin.token";
 /// Name of that token.
 const LOCAL_TOKEN: &str = "local";
 const SYNC_EVERY: Duration = Duration::from_secs(1);
+const LOOK_AT_TARGETS_EVERY: Duration = Duration::from_secs(2);
 const MAINTAIN_EVERY: Duration = Duration::from_mins(1);
 
 /// Why the server does not start. The text is for the person at the terminal.
@@ -166,6 +168,7 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
     }
     app.apply_loaded().await;
     spawn("maintenance", maintain(Arc::clone(&app)));
+    spawn("news of targets", watch_targets(Arc::clone(&app)));
     spawn("reload on SIGHUP", reload_on_hangup(Arc::clone(&app)));
 
     announce(&app, &args, setup.as_deref(), &token_note);
@@ -356,6 +359,28 @@ async fn maintain(app: Arc<App>) {
         if let Some(report) = maintained {
             since_maintenance = Duration::ZERO;
             tracing::debug!(?report, "maintenance of samples");
+        }
+    }
+}
+
+/// Tells open pages when a target comes, goes, or changes its health.
+async fn watch_targets(app: Arc<App>) {
+    let look = || {
+        let targets = app.scrapes.targets().active.into_iter();
+        let mut all: Vec<_> = targets
+            .map(|target| (target.scrape_pool, target.scrape_url, target.health))
+            .collect();
+        all.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+        all
+    };
+    let mut before = look();
+    loop {
+        pause(LOOK_AT_TARGETS_EVERY).await;
+        let now = look();
+        if now != before {
+            let topics = std::iter::once("targets".to_owned()).collect();
+            drop(app.live.send(Live::Changed(topics)));
+            before = now;
         }
     }
 }

@@ -49,7 +49,7 @@ pub fn case(id: &str) -> String {
     format!("/cases/{}", encode(id))
 }
 
-/// POST: `ack`, `resolve`, `snooze` (`for`), `escalate` (`as_of`), `comment` (`text`) on a case.
+/// POST: `ack`, `unack`, `resolve`, `snooze` (`for`), `escalate` (`as_of`), `comment` (`text`) on a case.
 pub fn case_action(id: &str, action: &str) -> String {
     format!("/cases/{}/{action}", encode(id))
 }

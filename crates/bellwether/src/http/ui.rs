@@ -15,6 +15,7 @@ pub mod pages;
 mod runbooks;
 mod runs;
 mod status;
+mod units;
 mod watch;
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Path;
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
 use crate::app::App;
@@ -46,6 +47,7 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/slos", get(watch::slos))
         .route("/runbooks", get(runbooks::list))
         .route("/runbooks/{runbook}", get(runbooks::show))
+        .route("/runbooks/{runbook}/start", post(runbooks::start))
         .route("/runs/{run}", get(runs::show))
         .route("/runs/{run}/{action}", post(runs::act))
         .route("/status", get(status::show))
@@ -53,7 +55,13 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/theme", post(frame::theme))
         .route("/ui/live", get(live::stream))
         .route("/assets/{file}", get(asset))
+        .route("/favicon.ico", get(favicon))
         .fallback(frame::missing)
+}
+
+/// Browsers ask for it when they show something that is no page of ours.
+async fn favicon() -> Redirect {
+    Redirect::permanent("/assets/logo.svg")
 }
 
 /// Cached for ever: pages name the version in the query.

@@ -490,6 +490,7 @@ pub(crate) fn case_page() -> CasePage {
             ],
             labels: pairs(&[("service", "checkout"), ("severity", "page"), ("slo", "checkout-latency")]),
             may_ack: true,
+            may_unack: false,
             may_resolve: true,
             may_snooze: true,
             may_escalate: true,
@@ -952,6 +953,7 @@ pub(crate) fn runbook_page() -> RunbookPage {
             }));
             blocks
         },
+        start: Vec::new(),
         actions: vec![run_action("Start a run", Tone::Info)],
         runs: vec![run_row()],
         problems: Vec::new(),

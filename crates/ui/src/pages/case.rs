@@ -64,6 +64,8 @@ pub struct CaseFacts {
     /// Labels all its alerts share.
     pub labels: Vec<(String, String)>,
     pub may_ack: bool,
+    /// Whether it is theirs to give back.
+    pub may_unack: bool,
     pub may_resolve: bool,
     pub may_snooze: bool,
     pub may_escalate: bool,
@@ -242,7 +244,7 @@ fn head(chrome: &Chrome, facts: &CaseFacts) -> Markup {
                         dt { "for" } dd { (lasting(chrome, facts.opened_at)) }
                     }
                 }
-                div { dt { "who has it" } dd { @if facts.owners.is_empty() { span.bad-text { "nobody yet" } } @else { (people(&facts.owners)) } } }
+                div { dt { "who has it" } dd { @if facts.owners.is_empty() && facts.resolved_at.is_some() { "nobody took it" } @else if facts.owners.is_empty() { span.bad-text { "nobody yet" } } @else { (people(&facts.owners)) } } }
                 @if let (Some(end), false) = (facts.resolved_at, facts.ended_by.is_empty()) { div { dt { "ended" } dd { (clock(chrome, end)) ", " (facts.ended_by) } } }
                 @if let Some(at) = facts.held_until { div { dt { @if facts.state == CaseState::Snoozed { "snoozed until" } @else { "asks again" } } dd { (countdown(chrome, at)) } } }
             }
@@ -266,6 +268,7 @@ fn actions(chrome: &Chrome, facts: &CaseFacts, fix: Option<&StepAction>) -> Mark
     let CaseFacts {
         id,
         may_ack,
+        may_unack,
         may_resolve,
         may_snooze,
         may_escalate,
@@ -280,6 +283,9 @@ fn actions(chrome: &Chrome, facts: &CaseFacts, fix: Option<&StepAction>) -> Mark
                 (form(chrome, &path::case_action(id, "ack"), "act", html! { button.primary.big data-key="a" { @if facts.state == CaseState::Acknowledged { "Take it over" } @else { "Acknowledge" } } }))
             }
             @if let Some(fix) = fix.filter(|fix| fix.disabled.is_none()) { (button(chrome, fix)) }
+            @if *may_unack {
+                (form(chrome, &path::case_action(id, "unack"), "act", html! { button.big { "Give it back" } }))
+            }
             @if *may_resolve {
                 (form(chrome, &path::case_action(id, "resolve"), "act", html! { button.big data-key="r" data-ask="Resolve this case?" { "Resolve" } }))
             }

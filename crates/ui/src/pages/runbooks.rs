@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::chrome::Chrome;
-use crate::parts::{ago, badge, blocks, button, clock, empty, heading, labels, lasting, step};
+use crate::parts::{
+    ago, badge, blocks, button, clock, empty, form, heading, labels, lasting, step,
+};
 use crate::view::{Block, RunState, StepAction, StepView, Tone};
 use crate::{format, layout, path};
 
@@ -56,6 +58,8 @@ pub struct RunbookPage {
     pub inputs: Vec<(String, String, String)>,
     pub blocks: Vec<Block>,
     pub actions: Vec<StepAction>,
+    /// Parts that the person may start without a case: the word of the part, and the button's text.
+    pub start: Vec<(String, String)>,
     pub runs: Vec<RunRow>,
     pub problems: Vec<String>,
 }
@@ -142,10 +146,27 @@ pub fn render_runbook(chrome: &Chrome, page: &RunbookPage) -> String {
         }
         @if !page.actions.is_empty() { div.actions { @for action in &page.actions { (button(chrome, action)) } } }
         section.card.runbook { (blocks(chrome, &page.blocks)) }
+        @if !page.start.is_empty() { (start_form(chrome, page)) }
         @if !page.runs.is_empty() { section.card { h2 { "Runs" } (run_table(chrome, &page.runs)) } }
         p.quiet.small-print { (page.file) @if !page.hash.is_empty() { " · " (page.hash) } }
     };
     layout::page(chrome, "runs", body)
+}
+
+/// Starts a run without a case: inputs that are left empty are found as the runbook says.
+fn start_form(chrome: &Chrome, page: &RunbookPage) -> Markup {
+    html! {
+        section.card #start {
+            h2 { "Run it without a case" }
+            (form(chrome, &path::runbook_action(&page.row.id, "start"), "fields", html! {
+                @for (name, kind, default) in &page.inputs {
+                    label { (name) input name={ "input." (name) } maxlength="400" autocomplete="off" placeholder=(if default.is_empty() { kind } else { default }); }
+                }
+                @for (part, text) in &page.start { button name="part" value=(part) { (text) } }
+            }))
+            p.quiet { "What changes something waits for your approval on the next page." }
+        }
+    }
 }
 
 /// Renders a run.

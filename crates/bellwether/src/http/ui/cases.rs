@@ -530,6 +530,9 @@ fn facts(visitor: &Visitor, view: &CaseView) -> ui::CaseFacts {
             .collect(),
         labels: pairs(&case.labels),
         may_ack: open && may && case.acknowledged_by.as_ref() != Some(&visitor.identity.actor),
+        may_unack: may
+            && case.status == CaseStatus::Acknowledged
+            && case.acknowledged_by.as_ref() == Some(&visitor.identity.actor),
         may_resolve: open && may,
         may_snooze: open && may,
         may_escalate: open && may && case.status == CaseStatus::Open,
@@ -736,7 +739,7 @@ pub(super) async fn send(posted: &Posted, event: PagerEvent) -> Result<Vec<Reaso
     }
 }
 
-/// `ack`, `resolve`, `snooze`, `escalate`, `comment`.
+/// `ack`, `unack`, `resolve`, `snooze`, `escalate`, `comment`.
 pub(super) async fn act(Path((case, action)): Path<(String, String)>, posted: Posted) -> Page {
     posted.need(Scope::Respond)?;
     let view = find(&posted.visitor, &case)?;
@@ -747,6 +750,7 @@ pub(super) async fn act(Path((case, action)): Path<(String, String)>, posted: Po
             actor,
             as_of: None,
         },
+        "unack" => PagerEvent::Unacknowledge { case, actor },
         "resolve" => PagerEvent::Resolve {
             case,
             actor,

@@ -5,9 +5,10 @@ use std::time::Duration;
 use bellwether_model::Labels;
 use bellwether_promql::ast::{BinaryOp, Expr};
 use bellwether_promql::{QueryResult, QueryValue};
-use bellwether_ui::{Chart, ChartSize, Line, Threshold, Unit};
+use bellwether_ui::{Chart, ChartSize, Line, Threshold};
 use jiff::{SignedDuration, Timestamp};
 
+pub(super) use super::units::unit_of;
 use crate::app::App;
 use crate::queries::Times;
 
@@ -100,34 +101,6 @@ fn number(expr: &Expr) -> Option<f64> {
             }
         }
         _ => None,
-    }
-}
-
-/// What an expression most likely counts, by the names in it.
-pub(super) fn unit_of(expr: &str) -> Unit {
-    let rate = expr.contains("rate(") || expr.contains("increase(");
-    if expr.contains("burn_rate") {
-        // Times the rate that would just use the budget up.
-        Unit::None
-    } else if expr.contains("ratio")
-        || expr.contains("_waiting_seconds")
-        || expr.contains("pressure")
-    {
-        Unit::Ratio
-    } else if expr.contains("quantile(") && expr.contains("_seconds") {
-        Unit::Seconds
-    } else if expr.contains(" / ") {
-        Unit::None
-    } else if expr.contains("_bytes") {
-        if rate {
-            Unit::BytesPerSecond
-        } else {
-            Unit::Bytes
-        }
-    } else if expr.contains("_seconds") && !rate {
-        Unit::Seconds
-    } else {
-        Unit::None
     }
 }
 

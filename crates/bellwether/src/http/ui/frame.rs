@@ -172,6 +172,7 @@ impl Visitor {
     fn notices(&self) -> Vec<Notice> {
         let text = match self.param("done") {
             "ack" => "It is yours. Nobody else is told while you have it.",
+            "unack" => "It is nobody's again: people are told as before.",
             "resolve" => "Resolved.",
             "snooze" => "Snoozed.",
             "escalate" => "The next step has been paged.",

@@ -1,13 +1,20 @@
 //! Runbooks: the list, and one page.
 
 use axum::extract::Path;
-use bellwether_act::Runbook;
 use bellwether_act::runbook::InputType;
+use bellwether_act::runs::Trigger;
+use bellwether_act::{GivenInputs, Runbook, SectionKind};
 use bellwether_ui as ui;
+use bellwether_ui::path;
 
-use super::frame::{Page, Visitor, shown};
+use super::frame::{Page, Posted, Visitor, back_to, shown};
 use super::runs::{blocks, run_row};
+use crate::http::api;
+use crate::http::auth::Scope;
+use crate::planning;
 
+/// Characters of an input.
+const INPUT_MAX: usize = 400;
 const RUNS_MAX: usize = 30;
 
 /// All runbooks.
@@ -86,6 +93,44 @@ fn input_kind(kind: &InputType) -> String {
     }
 }
 
+/// What can be started here without a case.
+fn starts(visitor: &Visitor, runbook: &Runbook) -> Vec<(String, String)> {
+    let has = |kind| runbook.steps.iter().any(|step| step.kind == kind);
+    let may = visitor.may(Scope::Run);
+    [
+        ("diagnosis", "Run the diagnosis", SectionKind::Diagnosis),
+        ("fix", "Plan the fix", SectionKind::Fix),
+    ]
+    .into_iter()
+    .filter(|(_, _, kind)| may && has(*kind))
+    .map(|(part, text, _)| (part.to_owned(), text.to_owned()))
+    .collect()
+}
+
+/// Starts a part without a case; what changes something then waits for its approval.
+pub(super) async fn start(Path(id): Path<String>, posted: Posted) -> Page {
+    posted.need(Scope::Run)?;
+    let visitor = &posted.visitor;
+    let config = visitor.app.config();
+    let Some(runbook) = config.runbooks.get(&id) else {
+        return Err(visitor.missing("runbook"));
+    };
+    let mut given = GivenInputs::default();
+    for input in &runbook.inputs {
+        let text = posted.text(&format!("input.{}", input.name), INPUT_MAX);
+        if !text.is_empty() {
+            given.values.insert(input.name.clone(), text);
+        }
+    }
+    let part = api::part(posted.field("part"));
+    let plan = planning::plan_with(&visitor.app, runbook, given, &part).await;
+    let actor = &visitor.identity.actor;
+    let run = planning::start(&visitor.app, plan, None, Trigger::Person, actor, None)
+        .await
+        .map_err(|error| visitor.fail(error))?;
+    Ok(back_to(&path::run(&run.to_string()), "run"))
+}
+
 /// One runbook.
 pub(super) async fn show(visitor: Visitor, Path(id): Path<String>) -> Page {
     let config = visitor.app.config();
@@ -122,6 +167,7 @@ pub(super) async fn show(visitor: Visitor, Path(id): Path<String>) -> Page {
             .collect(),
         blocks: blocks(runbook, &|_| None),
         actions: Vec::new(),
+        start: starts(&visitor, runbook),
         runs: runs
             .iter()
             .filter(|run| run.runbook == id)
