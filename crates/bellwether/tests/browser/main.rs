@@ -1,0 +1,11 @@
+//! The pages in a real browser, on a real server that watches the demo's web service: what a person clicks, reads and
+//! types, on desktop and phone, light and dark. Without Debian's chromium and chromium-driver these tests are skipped;
+//! in continuous integration that is a failure.
+
+#![expect(clippy::unwrap_used, reason = "a test says where it broke")]
+
+mod basics;
+mod door;
+mod keys;
+mod story;
+mod support;
