@@ -267,8 +267,14 @@ fn check_deliveries(
     for delivery in &end.deliveries {
         let (key, channel) = (&delivery.new.key, delivery.new.channel.as_str());
         let allowed = 1 + repeats.get(key).copied().unwrap_or(0);
+        // What was under way when its group changed gives way to the newer notification, which must have arrived.
+        let replaced = delivery.state == DeliveryState::Cancelled
+            && end.deliveries.iter().any(|other| {
+                let newer = other.new.id > delivery.new.id && other.new.channel == channel;
+                newer && channel == "webhook" && other.state == DeliveryState::Done
+            });
         // A desktop is not there, which is known at once.
-        if channel != "desktop" {
+        if channel != "desktop" && !replaced {
             assert_eq!(
                 delivery.state,
                 DeliveryState::Done,
@@ -284,7 +290,7 @@ fn check_deliveries(
         if channel == "webhook" {
             let arrived = arrivals.get(key).copied().unwrap_or(0);
             assert!(
-                (1..=delivery.attempt).contains(&arrived),
+                (u32::from(!replaced)..=delivery.attempt).contains(&arrived),
                 "{key}: arrived {arrived} times in {} attempts",
                 delivery.attempt
             );
