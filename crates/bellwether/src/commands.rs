@@ -3,6 +3,7 @@
 mod conformance;
 mod offline;
 mod remote;
+mod simulation;
 
 pub use remote::show_case;
 
@@ -33,7 +34,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Page(command) => on_runtime(remote::page(command)),
         Command::Oncall(command) => on_runtime(remote::oncall(command)),
         Command::Runbook(command) => on_runtime(remote::runbook(command)),
-        Command::Sim(_) => ExitCode::FAILURE,
+        Command::Sim(args) => simulation::run(&args),
         Command::Conformance { corpus } => conformance::run(&corpus),
         Command::Completion { shell } => {
             clap_complete::generate(
