@@ -76,7 +76,7 @@ async fn story(window: Window) {
         .await
         .unwrap();
     browser
-        .wait_until("return /you/.test(document.querySelector('.case-head .facts').textContent);")
+        .wait_until("return /you/i.test(document.querySelector('.case-head .facts').textContent);")
         .await
         .unwrap();
     not_reloaded(&browser).await;
