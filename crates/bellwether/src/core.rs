@@ -13,7 +13,7 @@ use bellwether_env::{Backoff, Clock, SystemIds};
 use bellwether_flow::{Flow, Input, Wanted, Why};
 use bellwether_model::Batch;
 use bellwether_model::state::{Delivery, DeliveryState, Receipt};
-use bellwether_store::{Committed, Store};
+use bellwether_store::Store;
 use jiff::Timestamp;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -141,14 +141,12 @@ pub async fn run(
         let now = clock.now();
         let (batch, wanted, replies, next) = step(&flow, now, messages);
         wake_at = next;
-        let Some(committed) = commit(&*store, &health, &batch).await else {
-            return;
-        };
+        commit(&*store, &health, &batch).await;
         for (reply, answer) in replies {
             // A sender that no longer waits is no reason to stop.
             drop(reply.send(answer));
         }
-        hand_on(batch, &committed, wanted, &effects);
+        hand_on(batch, wanted, &effects);
     }
 }
 
@@ -180,37 +178,30 @@ fn step(flow: &RwLock<Flow>, now: Timestamp, messages: Vec<Message>) -> Stepped 
     (batch, wanted, replies, wake_at)
 }
 
-/// Commits, again and again until it succeeds. `None`: the batch can never be stored, which is a fault of ours.
-async fn commit(store: &dyn Store, health: &CoreHealth, batch: &Batch) -> Option<Committed> {
+/// Commits, again and again until it succeeds: nothing is acted upon before it is recorded.
+async fn commit(store: &dyn Store, health: &CoreHealth, batch: &Batch) {
     if batch.is_empty() {
-        return Some(Committed::default());
+        return;
     }
-    for attempt in 1_u32.. {
-        match store.commit(batch.clone(), None).await {
-            Ok(committed) => {
-                health.commits.fetch_add(1, Ordering::Relaxed);
-                health.waiting_for_store.store(false, Ordering::Relaxed);
-                return Some(committed);
-            }
-            Err(error) => {
-                health.commit_failures.fetch_add(1, Ordering::Relaxed);
-                health.waiting_for_store.store(true, Ordering::Relaxed);
-                if attempt.is_power_of_two() {
-                    tracing::error!(attempt, %error, "state could not be written; trying again");
-                }
-                pause(COMMIT_BACKOFF.pause(attempt, 0)).await;
-            }
+    let mut attempt = 0_u32;
+    while let Err(error) = store.commit(batch.clone(), None).await {
+        attempt = attempt.saturating_add(1);
+        health.commit_failures.fetch_add(1, Ordering::Relaxed);
+        health.waiting_for_store.store(true, Ordering::Relaxed);
+        if attempt.is_power_of_two() {
+            tracing::error!(attempt, %error, "state could not be written; trying again");
         }
+        pause(COMMIT_BACKOFF.pause(attempt, 0)).await;
     }
-    None
+    health.commits.fetch_add(1, Ordering::Relaxed);
+    health.waiting_for_store.store(false, Ordering::Relaxed);
 }
 
-fn hand_on(batch: Batch, committed: &Committed, wanted: Vec<Wanted>, effects: &Effects) {
+fn hand_on(batch: Batch, wanted: Vec<Wanted>, effects: &Effects) {
     let topics = topics_of(&batch);
+    // Those that a repeated commit found stored already are handed on too: the outbox begins each one once, and none
+    // that is not its own.
     for new in batch.deliveries {
-        if committed.duplicates.contains(&new.id) {
-            continue;
-        }
         let delivery = Delivery {
             new,
             state: DeliveryState::Pending,

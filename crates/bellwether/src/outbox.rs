@@ -80,8 +80,12 @@ impl Outbox {
 
     /// Attempts until the delivery has ended.
     async fn drive(self: Arc<Self>, mut delivery: Delivery) {
+        // Whether the answer to a begun attempt may have been lost: then it is ours, and nothing was performed.
+        let mut unsure = false;
         loop {
-            pause(pause_until(delivery.new.due_at, self.now())).await;
+            while delivery.new.due_at > self.now() {
+                pause(pause_until(delivery.new.due_at, self.now())).await;
+            }
             if delivery.new.expires_at.is_some_and(|at| at <= self.now()) {
                 return self.expire(&delivery).await;
             }
@@ -95,18 +99,52 @@ impl Outbox {
             };
             delivery = match self.begin(&delivery).await {
                 Ok(Some(begun)) => begun,
-                // Cancelled meanwhile, or somebody else's.
-                Ok(None) => return,
+                Ok(None) => match self.look_again(&delivery, unsure).await {
+                    Some(stored) if stored.state == DeliveryState::Sending => stored,
+                    Some(waiting) => {
+                        delivery = waiting;
+                        continue;
+                    }
+                    // Cancelled or ended meanwhile, or somebody else's.
+                    None => return,
+                },
                 Err(error) => {
+                    unsure = true;
                     tracing::warn!(delivery.id = %delivery.new.id, %error, "an attempt could not be begun; trying again");
                     delivery.new.due_at = self.now() + SignedDuration::from_secs(1);
                     continue;
                 }
             };
+            unsure = false;
             let performed = self.perform(&delivery).await;
             match self.finish(&mut delivery, performed).await {
                 Some(due_at) => delivery.new.due_at = due_at,
                 None => return,
+            }
+        }
+    }
+
+    /// What became of a delivery that could not be begun: one in `Sending` is ours to perform now, one that waits is
+    /// to be tried again (the clock went back, or the store does not answer).
+    async fn look_again(&self, delivery: &Delivery, unsure: bool) -> Option<Delivery> {
+        let soon = self.now() + SignedDuration::from_secs(1);
+        match self.app.store.delivery(delivery.new.id).await {
+            Ok(Some(stored)) => match stored.state {
+                DeliveryState::Sending if unsure && stored.attempt == delivery.attempt + 1 => {
+                    Some(stored)
+                }
+                DeliveryState::Pending => {
+                    let mut waiting = stored;
+                    waiting.new.due_at = waiting.new.due_at.max(soon);
+                    Some(waiting)
+                }
+                _ => None,
+            },
+            Ok(None) => None,
+            Err(_) => {
+                let mut waiting = delivery.clone();
+                waiting.new.due_at = soon;
+                Some(waiting)
             }
         }
     }
