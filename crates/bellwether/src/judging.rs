@@ -15,11 +15,15 @@ use bellwether_model::series::{RefSample, SampleSink as _};
 use bellwether_model::state::Record;
 use bellwether_observe::ScrapeGlobals;
 use bellwether_promql::Engine;
+use jiff::SignedDuration;
 use tokio::sync::mpsc;
 
 use crate::app::App;
 use crate::core::{pause, pause_until};
 use crate::live::Live;
+
+/// Shortest time that firing alerts are kept after a start.
+const HOLD_MIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// The rules' side that others see.
 pub struct Judge {
@@ -86,7 +90,9 @@ pub async fn run(app: Arc<App>, mut commands: Commands, records: Vec<Record>) {
                 let now = app.clock.now();
                 let mut batch = lock(&engine).load(now, settings, groups);
                 if let Some(records) = records.take() {
-                    batch.append(lock(&engine).restore(now, &records));
+                    let mut engine = lock(&engine);
+                    batch.append(engine.restore(now, &records));
+                    engine.hold_firing(now + hold_after_start(&app));
                 }
                 publish(&app, &engine);
                 if app.core.send(Input::Record(batch)).await.is_err() {
@@ -100,6 +106,18 @@ pub async fn run(app: Arc<App>, mut commands: Commands, records: Vec<Record>) {
             }
         }
     }
+}
+
+/// How long firing alerts are kept after a start: until rates have samples again.
+fn hold_after_start(app: &App) -> SignedDuration {
+    let interval = app
+        .config()
+        .globals
+        .scrape_interval
+        .max(app.config().globals.evaluation_interval);
+    SignedDuration::try_from(interval * 4)
+        .unwrap_or(HOLD_MIN)
+        .max(HOLD_MIN)
 }
 
 fn lock(engine: &Mutex<RuleEngine>) -> std::sync::MutexGuard<'_, RuleEngine> {

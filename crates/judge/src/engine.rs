@@ -44,6 +44,8 @@ pub struct EngineSettings {
     pub external_url: String,
     /// A firing alert is sent again after this time.
     pub resend_delay: Duration,
+    /// Until then no firing alert resolves ([`RuleEngine::hold_firing`]).
+    pub hold_firing_until: Option<Timestamp>,
 }
 
 /// Which group: file and name.
@@ -125,6 +127,7 @@ impl Default for EngineSettings {
             external_labels: Labels::empty(),
             external_url: String::new(),
             resend_delay: Duration::from_mins(1),
+            hold_firing_until: None,
         }
     }
 }
@@ -168,7 +171,11 @@ impl RuleEngine {
             .into_iter()
             .map(|group| (group.config.key(), group))
             .collect();
-        self.settings = settings;
+        let hold_firing_until = self.settings.hold_firing_until;
+        self.settings = EngineSettings {
+            hold_firing_until,
+            ..settings
+        };
         for config in groups {
             let before = old.remove(&config.key());
             let mut group = Group::new(config, &self.settings, now_ms);
@@ -211,6 +218,12 @@ impl RuleEngine {
             keep
         });
         batch
+    }
+
+    /// Keeps alerts that fire firing until a time, though their condition may not hold. After a restart the data has
+    /// a gap: a rate over a short window has too few samples, and what is not known to be over must not resolve.
+    pub fn hold_firing(&mut self, until: Timestamp) {
+        self.settings.hold_firing_until = Some(until);
     }
 
     /// The groups with a slot at or before `now` that they were not evaluated for, in order of loading. Each is

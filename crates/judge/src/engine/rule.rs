@@ -59,6 +59,15 @@ pub(super) struct Tick<'a> {
     pub(super) promql: &'a Engine,
 }
 
+impl Tick<'_> {
+    /// Whether alerts that fire are kept, whatever the data says.
+    fn holds_firing(&self) -> bool {
+        self.settings
+            .hold_firing_until
+            .is_some_and(|until| self.now < until)
+    }
+}
+
 pub(super) fn stale_sample(labels: Labels, timestamp: i64) -> RuleSample {
     RuleSample {
         labels,
@@ -274,6 +283,7 @@ impl RuleState {
                     alert.holds(tick.now, times);
                     true
                 }
+                None if alert.state == AlertState::Firing && tick.holds_firing() => true,
                 None => !alert.is_missing(tick.now, times),
             });
         for (labels, mut alert) in found {

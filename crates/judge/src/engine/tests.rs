@@ -4,7 +4,7 @@ use std::time::Duration;
 use bellwether_model::labels::METRIC_NAME;
 use bellwether_model::series::{MemorySeries, Value, is_stale};
 use bellwether_model::state::Record;
-use bellwether_model::{Labels, PostedAlert, Problems};
+use bellwether_model::{Batch, Labels, PostedAlert, Problems};
 use bellwether_promql::Engine;
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -687,4 +687,55 @@ fn equal_inputs_give_equal_bytes() {
     };
     assert_eq!(outcome(), outcome());
     assert!(outcome().contains(METRIC_NAME) || outcome().contains("ALERTS"));
+}
+
+/// After a restart the data has a gap; what fired goes on until it is known to be over.
+#[test]
+fn a_firing_alert_outlives_the_gap_of_a_restart() {
+    let text = "groups: [{name: g, interval: 1s, rules: [{alert: A, expr: x > 0}]}]";
+    let groups = crate::RuleFile::read("f", text, &mut Problems::default());
+    let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+    let promql = Engine::default();
+    let mut series = MemorySeries::default();
+    let labels = Labels::new([("__name__", "x")]);
+    series.push(&labels, at(0).as_millisecond(), Value::Float(1.0));
+    let firing = |engine: &RuleEngine| engine.status().alerts().count();
+    let tick = |engine: &mut RuleEngine, series: &MemorySeries, second: i64| {
+        let mut batch = Batch::default();
+        for due in engine.due(at(second)) {
+            batch.append(
+                engine
+                    .evaluate_group(&due.key, due.slot, series, &promql)
+                    .unwrap()
+                    .batch,
+            );
+        }
+        batch
+    };
+    let mut engine = RuleEngine::new(EngineSettings::default());
+    let _ = engine.load(at(0), EngineSettings::default(), groups.clone());
+    let batch = tick(&mut engine, &series, 2);
+    assert_eq!(firing(&engine), 1);
+    let records: Vec<Record> = batch
+        .records
+        .into_iter()
+        .map(|write| Record {
+            kind: write.kind.0.to_owned(),
+            id: write.id,
+            version: 1,
+            due_at: None,
+            body: write.body.unwrap(),
+        })
+        .collect();
+
+    // The process is gone and comes back; the series is not there yet.
+    let gap = MemorySeries::default();
+    let mut engine = RuleEngine::new(EngineSettings::default());
+    let _ = engine.load(at(10), EngineSettings::default(), groups);
+    let _ = engine.restore(at(10), &records);
+    engine.hold_firing(at(20));
+    let _ = tick(&mut engine, &gap, 15);
+    assert_eq!(firing(&engine), 1, "kept");
+    let _ = tick(&mut engine, &gap, 22);
+    assert_eq!(firing(&engine), 0, "over");
 }
