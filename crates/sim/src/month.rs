@@ -252,7 +252,7 @@ fn plan_day(day: i64, random: &mut Random, acts: &mut Vec<(i64, Act)>) {
         }
     }
     for _ in 0..random.between(0, 3) {
-        let name = *random.pick(&NAMES);
+        let name = random.pick(&NAMES);
         let count = if random.chance(100) {
             40
         } else {

@@ -12,12 +12,20 @@ use crate::world::{Job, Reply, World};
 /// Rounds of input queries.
 const INPUT_ROUNDS_MAX: usize = 8;
 
+/// When somebody taps "acknowledge".
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Acks {
+    Never,
+    After(SignedDuration),
+    /// After a time drawn by chance.
+    Sometime,
+}
+
 /// How somebody answers pages.
 #[derive(Clone, Debug)]
 pub(crate) struct Person {
     pub(crate) asleep: bool,
-    /// How long until they tap; `None` draws a time by chance, and `Some(None)` means never.
-    pub(crate) acks_after: Option<Option<SignedDuration>>,
+    pub(crate) acks: Acks,
     pub(crate) taps_fix: bool,
     /// Cases they are about to answer.
     pub(crate) busy_with: Vec<CaseId>,
@@ -27,7 +35,7 @@ impl Default for Person {
     fn default() -> Self {
         Self {
             asleep: false,
-            acks_after: Some(None),
+            acks: Acks::Never,
             taps_fix: false,
             busy_with: Vec::new(),
         }
@@ -45,7 +53,7 @@ impl World {
     /// From now on somebody acknowledges each page after this time; `None` draws one by chance.
     pub fn set_acks_after(&mut self, person: &str, after: Option<SignedDuration>) {
         if let Some(person) = self.people.get_mut(person) {
-            person.acks_after = after.map(Some);
+            person.acks = after.map_or(Acks::Sometime, Acks::After);
         }
     }
 
@@ -65,10 +73,10 @@ impl World {
         if person.asleep || person.busy_with.contains(&page.case) {
             return;
         }
-        let after = match person.acks_after {
-            None => chance,
-            Some(Some(after)) => after,
-            Some(None) => return,
+        let after = match person.acks {
+            Acks::Sometime => chance,
+            Acks::After(after) => after,
+            Acks::Never => return,
         };
         person.busy_with.push(page.case);
         let react = Job::React(page.person.clone(), page.case, page.as_of_step);
@@ -195,10 +203,11 @@ impl World {
         for _ in 0..INPUT_ROUNDS_MAX {
             let asked = given.queried.len();
             for wanted in input_queries(runbook, &given) {
-                if !given.queried.contains_key(&wanted.input) {
-                    let samples = self.ask(&wanted.query).unwrap_or_default();
-                    given.queried.insert(wanted.input, samples);
+                if given.queried.contains_key(&wanted.input) {
+                    continue;
                 }
+                let samples = self.ask(&wanted.query).unwrap_or_default();
+                given.queried.insert(wanted.input, samples);
             }
             if given.queried.len() == asked {
                 break;

@@ -24,7 +24,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -35,17 +35,17 @@ impl Random {
     /// A number from `low` to `high`, both included.
     pub fn between(&mut self, low: i64, high: i64) -> i64 {
         let span = high.abs_diff(low).saturating_add(1);
-        low.saturating_add((self.next() % span) as i64)
+        low.saturating_add((self.draw() % span) as i64)
     }
 
     /// True `per_mille` times in a thousand.
     pub fn chance(&mut self, per_mille: u64) -> bool {
-        self.next() % 1_000 < per_mille
+        self.draw() % 1_000 < per_mille
     }
 
     /// One of several, which must not be none.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[(self.next() % from.len() as u64) as usize]
+        &from[(self.draw() % from.len() as u64) as usize]
     }
 }
 
@@ -55,7 +55,7 @@ impl SimIds {
     /// A source; equal seeds give equal ids.
     pub fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let count = random.next();
+        let count = random.draw();
         Self { random, count }
     }
 }
@@ -63,6 +63,6 @@ impl SimIds {
 impl IdSource for SimIds {
     fn next_u64(&mut self) -> u64 {
         self.count = self.count.wrapping_add(1);
-        (self.random.next() & !COUNTED) | (self.count & COUNTED)
+        (self.random.draw() & !COUNTED) | (self.count & COUNTED)
     }
 }

@@ -176,7 +176,7 @@ impl World {
         let now = setup.start;
         let (flow, _) = Flow::restore(Arc::clone(&setup.config), setup.runs.clone(), &[], now);
         let mut random = Random::new(setup.seed);
-        let ids = SimIds::new(random.next());
+        let ids = SimIds::new(random.draw());
         let deadline = crate::checks::deadline(&setup.config);
         let people = setup.config.oncall.people.keys();
         let mut world = Self {

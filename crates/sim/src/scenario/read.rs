@@ -112,7 +112,7 @@ impl Draft {
                 self.start = Some(at.parse().map_err(|_| format!("{at} is not a time"))?);
             }
             ["person", name, rules @ ..] => {
-                let rules = self.person_rules(rules)?;
+                let rules = Self::person_rules(rules)?;
                 self.people.push(((*name).to_owned(), rules));
             }
             ["schedule", name, turn, rest @ ..] => self.schedule(name, turn, rest)?,
@@ -145,7 +145,7 @@ impl Draft {
     }
 
     /// `ntfy, email after 2m`
-    fn person_rules(&self, words: &[&str]) -> Result<String, String> {
+    fn person_rules(words: &[&str]) -> Result<String, String> {
         let joined = words.join(" ");
         let mut rules = Vec::new();
         for rule in joined.split(',').map(str::trim) {
