@@ -177,9 +177,17 @@
       }
     }, 400);
   };
+  // A page that is left may be kept for "back": its connection must not be, a browser has six to one server.
+  let source;
+  addEventListener("pagehide", () => source?.close());
+  addEventListener("pageshow", (event) => {
+    if (!event.persisted) return;
+    listen();
+    refresh();
+  });
   const listen = () => {
     if (!find("[data-live]") || !("EventSource" in window)) return;
-    const source = new EventSource("/ui/live");
+    source = new EventSource("/ui/live");
     source.onopen = () => {
       if (state === "lost") refresh();
       state = "on";

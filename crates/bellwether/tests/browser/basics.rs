@@ -124,13 +124,18 @@ const BASICS: &str = r#"
     }
     for (const image of all('img:not([alt])')) faults.push(`no text: ${brief(image)}`);
     for (const image of all('svg')) {
-        const known = image.closest('[aria-hidden=true], [aria-label], [role=img], figure');
-        if (!known) faults.push(`a picture without a name: ${brief(image)}`);
+        const framed = image.closest('[aria-hidden=true], [aria-label], [role=img], figure');
+        if (!framed) faults.push(`a picture without a name: ${brief(image)}`);
     }
     const ids = all('[id]').map((e) => e.id);
     for (const id of new Set(ids.filter((id, at) => ids.indexOf(id) !== at))) faults.push(`twice: #${id}`);
     const paper = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+    const known = new Map();
     const rgba = (colour) => {
+        if (!known.has(colour)) known.set(colour, painted(colour));
+        return known.get(colour);
+    };
+    const painted = (colour) => {
         paper.clearRect(0, 0, 1, 1);
         paper.fillStyle = colour;
         paper.fillRect(0, 0, 1, 1);
