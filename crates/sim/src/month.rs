@@ -308,7 +308,7 @@ fn act(world: &mut World, act: &Act, random: &mut Random) {
         Act::Gap(gap) => world.scraping = !gap,
         Act::Silence(lasts) => {
             let silence = NewSilence {
-                matcher_sets: vec![vec![Matcher::equal("alertname", *random.pick(&NAMES))]],
+                matcher_sets: vec![vec![Matcher::equal("alertname", random.pick(&NAMES))]],
                 ends_at: later(world.now(), secs(*lasts)),
                 created_by: "ana".to_owned(),
                 ..NewSilence::default()
