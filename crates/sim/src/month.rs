@@ -307,8 +307,9 @@ fn act(world: &mut World, act: &Act, random: &mut Random) {
         }
         Act::Gap(gap) => world.scraping = !gap,
         Act::Silence(lasts) => {
+            let name: &str = random.pick(&NAMES);
             let silence = NewSilence {
-                matcher_sets: vec![vec![Matcher::equal("alertname", random.pick(&NAMES))]],
+                matcher_sets: vec![vec![Matcher::equal("alertname", name)]],
                 ends_at: later(world.now(), secs(*lasts)),
                 created_by: "ana".to_owned(),
                 ..NewSilence::default()
