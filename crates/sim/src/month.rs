@@ -307,7 +307,7 @@ fn act(world: &mut World, act: &Act, random: &mut Random) {
         }
         Act::Gap(gap) => world.scraping = !gap,
         Act::Silence(lasts) => {
-            let name: &str = random.pick(&NAMES);
+            let name = random.pick(&NAMES);
             let silence = NewSilence {
                 matcher_sets: vec![vec![Matcher::equal("alertname", name)]],
                 ends_at: later(world.now(), secs(*lasts)),
