@@ -1,5 +1,7 @@
 //! The scenario files, each with the timeline that it shows.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 use bellwether_sim::Scenario;
 
 fn play(text: &str) -> String {
