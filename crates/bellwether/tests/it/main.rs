@@ -4,6 +4,14 @@
 //! not installed skips its tests with a word; in continuous integration that is a failure. Tests wait for conditions,
 //! never for a fixed time.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::duration_suboptimal_units,
+    clippy::format_collect,
+    reason = "a test stops at what it did not expect, and shows what it saw"
+)]
+
 mod bad_input;
 mod contract;
 mod crash;
