@@ -2,7 +2,12 @@
 //! types, on desktop and phone, light and dark. Without Debian's chromium and chromium-driver these tests are skipped;
 //! in continuous integration that is a failure.
 
-#![expect(clippy::unwrap_used, reason = "a test says where it broke")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::needless_raw_string_hashes,
+    reason = "a test says where it broke"
+)]
 
 mod basics;
 mod door;

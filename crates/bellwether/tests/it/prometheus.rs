@@ -323,7 +323,7 @@ fn grafanas_calls_are_answered_as_prometheus_does() {
         let count: f64 = point[1].as_str()?.parse().ok()?;
         (count >= 6.0).then(|| point[0].as_f64()).flatten()
     });
-    let (end, start) = (format!("{:.3}", now), format!("{:.3}", now - 3.0));
+    let (end, start) = (format!("{now:.3}"), format!("{:.3}", now - 3.0));
     for query in [
         "shop_orders_total",
         "sum by (region) (shop_orders_total)",

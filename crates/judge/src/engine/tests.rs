@@ -76,7 +76,7 @@ impl World {
         self.series.push(&labels, self.now, Value::Float(value));
     }
 
-    fn store(&mut self, batch: bellwether_model::Batch) {
+    fn store(&mut self, batch: Batch) {
         for write in batch.records {
             assert_eq!(write.kind, crate::engine::ALERT_RULE);
             match write.body {
@@ -693,7 +693,7 @@ fn equal_inputs_give_equal_bytes() {
 #[test]
 fn a_firing_alert_outlives_the_gap_of_a_restart() {
     let text = "groups: [{name: g, interval: 1s, rules: [{alert: A, expr: x > 0}]}]";
-    let groups = crate::RuleFile::read("f", text, &mut Problems::default());
+    let groups = RuleFile::read("f", text, &mut Problems::default());
     let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
     let promql = Engine::default();
     let mut series = MemorySeries::default();
@@ -713,7 +713,7 @@ fn a_firing_alert_outlives_the_gap_of_a_restart() {
         batch
     };
     let mut engine = RuleEngine::new(EngineSettings::default());
-    let _ = engine.load(at(0), EngineSettings::default(), groups.clone());
+    drop(engine.load(at(0), EngineSettings::default(), groups.clone()));
     let batch = tick(&mut engine, &series, 2);
     assert_eq!(firing(&engine), 1);
     let records: Vec<Record> = batch
@@ -731,11 +731,11 @@ fn a_firing_alert_outlives_the_gap_of_a_restart() {
     // The process is gone and comes back; the series is not there yet.
     let gap = MemorySeries::default();
     let mut engine = RuleEngine::new(EngineSettings::default());
-    let _ = engine.load(at(10), EngineSettings::default(), groups);
-    let _ = engine.restore(at(10), &records);
+    drop(engine.load(at(10), EngineSettings::default(), groups));
+    drop(engine.restore(at(10), &records));
     engine.hold_firing(at(20));
-    let _ = tick(&mut engine, &gap, 15);
+    drop(tick(&mut engine, &gap, 15));
     assert_eq!(firing(&engine), 1, "kept");
-    let _ = tick(&mut engine, &gap, 22);
+    drop(tick(&mut engine, &gap, 22));
     assert_eq!(firing(&engine), 0, "over");
 }
