@@ -45,7 +45,11 @@ fn scenario(path: &Path, seed: u64) -> ExitCode {
             commit()
         );
     }
-    if played.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if played.violations.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn months(args: &Sim) -> ExitCode {
@@ -61,13 +65,20 @@ fn months(args: &Sim) -> ExitCode {
             }
         }
         let speed = f64::from(days) * 86_400.0 / took.max(1e-9);
-        say(format_args!("{}; {days} days in {took:.2} s, {speed:.0} x real time", report.summary()));
+        say(format_args!(
+            "{}; {days} days in {took:.2} s, {speed:.0} x real time",
+            report.summary()
+        ));
         if !report.violations.is_empty() {
             failed = true;
             eprintln!("violation: {}", report.repro(&commit()));
         }
     }
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 /// The commit of the working copy that this runs in; outside of one, the version.
@@ -79,7 +90,8 @@ fn commit() -> String {
     };
     let head = head.trim();
     match head.strip_prefix("ref: ") {
-        Some(name) => std::fs::read_to_string(git.join(name)).map_or_else(|_| version(), |id| id.trim().to_owned()),
+        Some(name) => std::fs::read_to_string(git.join(name))
+            .map_or_else(|_| version(), |id| id.trim().to_owned()),
         None => head.to_owned(),
     }
 }
