@@ -42,7 +42,8 @@ fn of_metric(name: &str) -> Unit {
     let name = ["_total", "_sum", "_bucket"]
         .into_iter()
         .fold(name, |name, end| name.strip_suffix(end).unwrap_or(name));
-    if name.contains("ratio") {
+    // As a word: it is also in "duration".
+    if name.split(['_', ':']).any(|word| word == "ratio") {
         Unit::Ratio
     } else if name.ends_with("_seconds") {
         Unit::Seconds
