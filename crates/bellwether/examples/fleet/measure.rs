@@ -59,13 +59,6 @@ pub(crate) async fn run(scrapes: usize, interval: usize, samples: usize, servers
         costs.iter().map(|cost| cost.steady * 1e3 / rounds),
     );
     table.row(
-        "CPU us per 1000 samples",
-        0,
-        costs
-            .iter()
-            .map(|cost| cost.steady * 1e9 / rounds / samples as f64),
-    );
-    table.row(
         "CPU s in 24 h at 15 s (extrapolated)",
         0,
         costs
@@ -74,11 +67,23 @@ pub(crate) async fn run(scrapes: usize, interval: usize, samples: usize, servers
     );
     table.row("RSS mean, MB", 0, costs.iter().map(|cost| cost.rss_mean));
     table.row("RSS highest, MB", 0, costs.iter().map(|cost| cost.rss_max));
-    facts(&servers, elapsed, &mut table).await;
+    let scraped = facts(&servers, elapsed, &mut table).await;
+    let per_thousand = costs.iter().zip(&scraped);
+    table.row(
+        "CPU us per 1000 samples scraped",
+        0,
+        per_thousand.map(|(cost, scraped)| (cost.warm + cost.steady) * 1e9 / scraped),
+    );
+    let wanted = (scrapes * samples) as f64;
+    table.row(
+        "part of the samples that were due",
+        3,
+        scraped.iter().map(|scraped| scraped / wanted),
+    );
 }
 
-/// What each server says it has: only after its cost was read, as asking costs too.
-async fn facts(servers: &[Server<'_>], elapsed: f64, table: &mut Table) {
+/// What each server says it has: only after its cost was read, as asking costs too. Gives the samples each scraped.
+async fn facts(servers: &[Server<'_>], elapsed: f64, table: &mut Table) -> Vec<f64> {
     // A window longer than the run: all there is.
     let window = elapsed as u64 + 600;
     let rows = [
@@ -106,13 +111,18 @@ async fn facts(servers: &[Server<'_>], elapsed: f64, table: &mut Table) {
             format!("sum(count_over_time(fleet:cpu_use:ratio[{window}s]))"),
         ),
     ];
+    let mut scraped = Vec::new();
     for (what, query) in rows {
         let mut values = Vec::new();
         for server in servers {
             values.push(server.number(&query).await);
         }
+        if what == "samples scraped" {
+            scraped.clone_from(&values);
+        }
         table.row(what, 0, values.into_iter());
     }
+    scraped
 }
 
 /// Rows of one figure per server and, for two servers, their ratio.
