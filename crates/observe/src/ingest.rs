@@ -87,7 +87,8 @@ enum State {
     /// Relabelling drops it.
     Dropped,
     Unresolved(Labels),
-    Resolved(Labels, SeriesRef),
+    /// The labels are in the sink; should it forget them, they are made from the text again.
+    Resolved(SeriesRef),
 }
 
 #[expect(
@@ -102,6 +103,8 @@ pub struct Ingest {
     rules: Arc<Rules>,
     index: Index,
     known: Vec<Known>,
+    /// Which known series is likely the next: exporters keep their order, and a comparison is cheaper than a look-up.
+    next: usize,
     /// Stored under rules that have changed since; stale unless the next scrape has them again.
     orphans: Vec<SeriesRef>,
     scrape: u64,
@@ -130,6 +133,7 @@ impl Ingest {
             rules,
             index: Index::new(),
             known: Vec::new(),
+            next: 0,
             orphans: Vec::new(),
             scrape: 0,
             metadata: BTreeMap::new(),
@@ -159,7 +163,7 @@ impl Ingest {
         self.known
             .iter()
             .filter_map(|known| match known.state {
-                State::Resolved(_, series) if known.live => Some(series),
+                State::Resolved(series) if known.live => Some(series),
                 _ => None,
             })
             .collect()
@@ -200,6 +204,7 @@ impl Ingest {
         }
         let mut counts = Counts::default();
         let mut points = Vec::with_capacity(self.known.len());
+        self.next = 0;
         for entry in Parser::new(body, format) {
             let sample = match entry? {
                 Entry::Sample(sample) => sample,
@@ -234,15 +239,31 @@ impl Ingest {
 
     #[inline]
     fn look_up(&mut self, sample: &Sample<'_>) -> Result<usize, IngestError> {
-        if let Some(index) = self.index.get(sample.series) {
-            return Ok(*index);
+        let guess = self.next;
+        if self
+            .known
+            .get(guess)
+            .is_some_and(|known| *known.text == *sample.series)
+        {
+            self.next += 1;
+            return Ok(guess);
         }
+        let index = match self.index.get(sample.series) {
+            Some(index) => *index,
+            None => self.learn(sample)?,
+        };
+        self.next = index + 1;
+        Ok(index)
+    }
+
+    /// Takes up a series that was not there before.
+    #[cold]
+    fn learn(&mut self, sample: &Sample<'_>) -> Result<usize, IngestError> {
         let fail = |reason| IngestError::Series {
             line: sample.line,
             reason,
         };
-        let series = decode_series(sample.series).map_err(fail)?;
-        let state = match relabel::apply(&self.rules.metric_relabel, &self.rules.join(&series)) {
+        let state = match self.rules.labels(sample.series).map_err(fail)? {
             None => State::Dropped,
             Some(labels) => {
                 if !is_valid_metric_name(labels.metric_name(), self.rules.legacy_names) {
@@ -303,7 +324,7 @@ impl Ingest {
             points
                 .iter()
                 .filter_map(|(index, timestamp, value)| match known[*index].state {
-                    State::Resolved(_, series) => Some(RefSample {
+                    State::Resolved(series) => Some(RefSample {
                         series,
                         timestamp: *timestamp,
                         value: Value::Float(*value),
@@ -316,8 +337,10 @@ impl Ingest {
         if report.unknown > 0 {
             // The sink has forgotten some: ask again for all and append once more; what is there counts as duplicate.
             for known in &mut self.known {
-                if let State::Resolved(labels, _) = &known.state {
-                    known.state = State::Unresolved(labels.clone());
+                if let State::Resolved(_) = known.state
+                    && let Ok(Some(labels)) = self.rules.labels(&known.text)
+                {
+                    known.state = State::Unresolved(labels);
                 }
             }
             self.resolve()?;
@@ -331,7 +354,7 @@ impl Ingest {
         for known in &mut self.known {
             if let State::Unresolved(labels) = &known.state {
                 let series = self.sink.resolve(labels)?;
-                known.state = State::Resolved(labels.clone(), series);
+                known.state = State::Resolved(series);
                 added += 1;
             }
         }
@@ -344,7 +367,7 @@ impl Ingest {
         let (scrape, mut gone) = (self.scrape, false);
         for known in self.known.iter().filter(|known| known.seen != scrape) {
             gone = true;
-            if let State::Resolved(_, series) = known.state
+            if let State::Resolved(series) = known.state
                 && known.live
             {
                 stale.push(series);
@@ -487,6 +510,12 @@ fn has_more_samples(body: &[u8], limit: usize) -> bool {
 // === impl Rules ===
 
 impl Rules {
+    /// Labels that the series with this text gets; `None` when relabelling drops it.
+    fn labels(&self, text: &[u8]) -> Result<Option<Labels>, String> {
+        let series = decode_series(text)?;
+        Ok(relabel::apply(&self.metric_relabel, &self.join(&series)))
+    }
+
     /// Joins a series' labels with the target's. When both have a name: with `honor_labels` the series' stays, else
     /// the target's wins and the series' is kept as `exported_<name>`.
     fn join(&self, series: &Series<'_>) -> Labels {
