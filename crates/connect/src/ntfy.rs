@@ -1,4 +1,4 @@
-//! Push messages by ntfy (https://docs.ntfy.sh/publish/#publish-as-json).
+//! Push messages by ntfy (<https://docs.ntfy.sh/publish/#publish-as-json>).
 
 use bellwether_model::Secret;
 use bellwether_model::state::Receipt;
