@@ -39,7 +39,7 @@ pub const CI: Var = Var {
     name: "CI",
     meaning: "true: a test whose data or server is missing fails",
 };
-/// Colour off, as https://no-color.org has it.
+/// Colour off, as <https://no-color.org> has it.
 pub const NO_COLOR: Var = Var {
     name: "NO_COLOR",
     meaning: "any value: no colour in the terminal",

@@ -7,7 +7,7 @@
 //! beside it.
 //!
 //! Entry points: [`ScrapeManager`] with [`Jobs`]; [`ScrapeGlobals::read`], [`ScrapeConfig::read`],
-//! [`ProbeConfig::read`] for the configuration; [`openmetrics::check`]; [`find_services`].
+//! [`read_probes`] for the configuration; [`openmetrics::check`]; [`find_services`].
 //!
 //! Invariants: one scrape is stored whole or not at all (and then `up` is 0 and its series are marked stale); a
 //! target costs at most its body limit in memory and its timeout in time; no panic on anything a target sends; only

@@ -4,7 +4,7 @@
 //! model. Where the text leaves room, the reading is that of the reference parser behind the specification's test
 //! cases: the text must be canonical enough that every reader agrees on it.
 //!
-//! Entry point: [`check`]. The lines are read by [`line`]; a family is judged sample by sample, and as a whole when the
+//! Entry point: [`check`]. The lines are read by [`mod@line`]; a family is judged sample by sample, and as a whole when the
 //! next one begins.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,7 +2,7 @@
 //!
 //! What it does: each page is a plain struct (`NowPage`, `CasePage`, ...) and one function that renders it
 //! (`render_now(&Chrome, &NowPage) -> String`). Charts are drawn here as inline SVG, so a page reads well before, or
-//! without, any script. [`assets`] lists the style sheet, the one small script and the icons.
+//! without, any script. [`assets()`] lists the style sheet, the one small script and the icons.
 //!
 //! How it flows: the server fills a view model and a [`Chrome`]; the page is sent whole. When [`Chrome::fragment`]
 //! is set (the script asks with the header `X-Fragment: 1`) only `<main>` is sent, and the script merges it into the
