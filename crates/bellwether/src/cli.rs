@@ -143,7 +143,7 @@ pub enum Fault {
 /// How to reach a running server.
 #[derive(Debug, Args)]
 pub struct ServerArgs {
-    /// Address of the server; by default that of the data folder's running server, else <http://127.0.0.1:9876>.
+    /// Address of the server; by default that of the data folder's running server, else `http://127.0.0.1:9876`.
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
     /// Data folder of the server on this machine, for its address and token.

@@ -3,7 +3,7 @@
 //! What it does: configuration, rule files and front matter are read by hand from [`Node`]s instead of through serde,
 //! so that *every* fault is reported with file, line, column and a hint, and a bad part never hides a good one.
 //!
-//! Entry points: [`parse`], [`parse_all`], [`MapReader`].
+//! Entry points: [`parse()`], [`parse_all`], [`MapReader`].
 //!
 //! Invariants: no panic on any text; size, depth and alias expansion are limited; duplicate keys are errors, merge
 //! keys (`<<`) work, as in go-yaml.
