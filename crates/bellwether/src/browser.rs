@@ -73,7 +73,15 @@ impl Window {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        drop(self.driver.start_kill());
+        // The driver alone would leave its browser behind: both are one process group.
+        if let Some(pid) = self.driver.id() {
+            let group = format!("-{pid}");
+            drop(
+                std::process::Command::new("kill")
+                    .args(["-KILL", "--", &group])
+                    .status(),
+            );
+        }
         drop(std::fs::remove_dir_all(&self.profile));
     }
 }
@@ -88,6 +96,7 @@ impl Browser {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| format!("start chromedriver: {error} (Debian: chromium-driver)"))?;
