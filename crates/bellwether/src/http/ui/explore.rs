@@ -98,12 +98,14 @@ async fn ask(visitor: &Visitor, text: &str, page: &mut ui::ExplorePage) {
         return;
     }
     page.range.step_used = ui::format::span(SignedDuration::from_millis(step)).replace(' ', "");
+    let end = to.as_millisecond();
     let times = if page.table {
-        Times::at(to.as_millisecond())
+        Times::at(end)
     } else {
+        // Counted back from the end, so that the newest sample is always seen.
         Times {
-            start: from.as_millisecond() / step * step,
-            end: to.as_millisecond(),
+            start: end - length.as_millis() as i64 / step * step,
+            end,
             step: Some(step),
         }
     };
