@@ -1,10 +1,22 @@
 //! The command line: what there is, and which part answers it.
 
+mod oncall;
+mod page;
+mod promql;
+mod rules;
+mod runbook;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bellwether_model::duration::parse_duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use oncall::Oncall;
+pub use page::Page;
+pub use promql::{Promql, Query};
+pub use rules::Rules;
+pub use runbook::Runbook;
 
 /// Hidden command that supervises a shell step.
 pub const SUPERVISE: &str = "supervise-step";
@@ -157,31 +169,6 @@ pub struct ServerArgs {
     pub json: bool,
 }
 
-#[derive(Debug, Args)]
-pub struct Query {
-    /// The expression.
-    pub expr: String,
-    /// Evaluation time (RFC 3339 or Unix seconds); now by default.
-    #[arg(long)]
-    pub time: Option<String>,
-    /// Evaluate over a range that ends at --time and is this long.
-    #[arg(long, value_parser = duration)]
-    pub last: Option<std::time::Duration>,
-    /// Step of the range.
-    #[arg(long, value_parser = duration)]
-    pub step: Option<std::time::Duration>,
-    #[command(flatten)]
-    pub server: ServerArgs,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Promql {
-    /// Print an expression in its canonical form.
-    Format { expr: String },
-    /// Print how an expression will be evaluated.
-    Explain { expr: String },
-}
-
 #[derive(Debug, Subcommand)]
 pub enum Openmetrics {
     /// Accept (exit 0) or refuse (exit 1, with line and reason) a file.
@@ -190,113 +177,6 @@ pub enum Openmetrics {
         #[arg(long)]
         strict: bool,
         file: PathBuf,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Rules {
-    /// Every problem of rule files, with file, line, column and a hint.
-    Check {
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Page {
-    /// List cases.
-    List {
-        /// Resolved ones too.
-        #[arg(long)]
-        all: bool,
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-    /// One case with its timeline.
-    Show {
-        case: String,
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-    /// Why was I paged, why not.
-    Why {
-        case: String,
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-    /// Take a case.
-    Ack {
-        case: String,
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-    /// Close a case.
-    Resolve {
-        case: String,
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-    /// Go to the next step of the policy now.
-    Escalate {
-        case: String,
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-    /// Open a case by hand: users see it first.
-    Open {
-        title: String,
-        /// Let it wake people.
-        #[arg(long)]
-        high: bool,
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Oncall {
-    /// Who is on call now.
-    Who {
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-    /// Shifts of a configuration's schedules, offline.
-    Show {
-        #[arg(long, default_value = "bellwether.yml")]
-        config: PathBuf,
-        /// How far ahead.
-        #[arg(long, default_value = "2w", value_parser = duration)]
-        ahead: std::time::Duration,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Runbook {
-    /// How files and folders read, and what is missing for the next rung.
-    Lint {
-        #[arg(required = true)]
-        paths: Vec<PathBuf>,
-        #[arg(long)]
-        json: bool,
-    },
-    /// One runbook as it was read.
-    Show { file: PathBuf },
-    /// What would run, with its digest.
-    Plan {
-        file: PathBuf,
-        /// Inputs: name=value.
-        #[arg(long = "input", value_name = "NAME=VALUE")]
-        inputs: Vec<String>,
-        /// Which part: diagnosis, fix, or a step's id.
-        #[arg(long, default_value = "fix")]
-        part: String,
-    },
-    /// Runs of a server.
-    History {
-        #[command(flatten)]
-        server: ServerArgs,
     },
 }
 
@@ -319,6 +199,7 @@ pub struct Sim {
     pub scenario: Option<PathBuf>,
 }
 
+/// A duration as Prometheus writes it.
 fn duration(text: &str) -> Result<std::time::Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }
