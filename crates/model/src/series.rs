@@ -86,7 +86,7 @@ pub struct Selection {
 }
 
 /// Why samples could not be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum SourceError {
     #[error("the query selects more than {limit} series")]
     TooManySeries { limit: usize },

@@ -95,6 +95,17 @@ impl Annotations {
             .insert((format!("PromQL info: {text}"), span), AnnotationKind::Info);
     }
 
+    /// Takes over what was said about an equal expression elsewhere; `moved` gives the places here.
+    pub(crate) fn add_moved(&mut self, other: &Self, moved: &BTreeMap<Span, Span>) {
+        let place = |span: &Span| moved.get(span).copied().unwrap_or(*span);
+        for ((text, span), kind) in &other.found {
+            self.found.insert((text.clone(), place(span)), *kind);
+        }
+        for ((text, span), seen) in &other.monotonicity {
+            self.monotonicity.insert((text.clone(), place(span)), *seen);
+        }
+    }
+
     /// Everything, warnings first, sorted.
     pub(crate) fn finish(self) -> (Vec<Annotation>, Vec<Annotation>) {
         let mut monotonicity = self.monotonicity;

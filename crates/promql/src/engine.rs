@@ -7,6 +7,7 @@ mod aggregate;
 mod binary;
 mod call;
 mod eval;
+mod replay;
 mod select;
 mod series;
 mod window;
@@ -20,6 +21,7 @@ use bellwether_model::series::{SeriesSource, Value};
 use self::binary::braces as binary_braces;
 use self::durations::Times;
 use self::eval::{Context, Evaluated};
+use self::replay::Shared;
 use self::series::{Grid, Sample, Series, merge_same_labels, without_name};
 use crate::annotations::Annotations;
 use crate::ast::{At, Expr, ValueType};
@@ -153,44 +155,57 @@ impl Engine {
         query: &Query<'_>,
         interrupt: &dyn Interrupt,
     ) -> Result<QueryResult, QueryError> {
-        check(query)?;
-        let step = query.step.unwrap_or(0);
-        let context = Context {
+        self.run_shared(source, query, interrupt, None)
+    }
+
+    fn context<'a>(
+        &'a self,
+        source: &'a dyn SeriesSource,
+        times: Times,
+        interrupt: &'a dyn Interrupt,
+        pinned: bool,
+    ) -> Context<'a> {
+        Context {
             source,
             options: &self.options,
             interrupt,
-            times: Times {
-                start: query.start,
-                end: query.end,
-                step,
-            },
+            times,
             annotations: RefCell::new(Annotations::default()),
             held: Cell::new(0),
             peak: Cell::new(0),
             series_read: Cell::new(0),
             samples_read: Cell::new(0),
-            pinned: has_at(query.expr),
+            pinned,
+            shared: None,
+            current: RefCell::new(None),
+        }
+    }
+
+    fn run_shared(
+        &self,
+        source: &dyn SeriesSource,
+        query: &Query<'_>,
+        interrupt: &dyn Interrupt,
+        shared: Option<&Shared>,
+    ) -> Result<QueryResult, QueryError> {
+        check(query)?;
+        let times = Times {
+            start: query.start,
+            end: query.end,
+            step: query.step.unwrap_or(0),
         };
+        let mut context = self.context(source, times, interrupt, has_at(query.expr));
+        context.shared = shared;
         let value = match query.step {
             None => context.instant(query.expr, query.start)?,
             Some(step) => {
-                let len = (query.end - query.start) / step + 1;
-                let len = usize::try_from(len.max(0)).unwrap_or(usize::MAX);
-                let grid = Grid {
-                    start: query.start,
-                    step,
-                    len,
-                };
-                context.hold(len)?;
-                context.release(len);
+                let grid = Grid::of_range(query.start, query.end, step);
+                context.hold(grid.len)?;
+                context.release(grid.len);
                 context.range(query.expr, &grid)?
             }
         };
-        let stats = QueryStats {
-            series: context.series_read.get(),
-            samples: context.samples_read.get(),
-            peak_samples: context.peak.get(),
-        };
+        let stats = context.stats();
         let (warnings, infos) = context.annotations.into_inner().finish();
         Ok(QueryResult {
             value,
@@ -250,6 +265,14 @@ fn to_value(sample: Sample) -> Value {
 }
 
 impl Context<'_> {
+    fn stats(&self) -> QueryStats {
+        QueryStats {
+            series: self.series_read.get(),
+            samples: self.samples_read.get(),
+            peak_samples: self.peak.get(),
+        }
+    }
+
     /// All series, with the names that were to go gone.
     fn finished(&self, expr: &Expr, grid: &Grid) -> Evaluated<Vec<Series>> {
         let mut all = self.eval(expr, grid)?;

@@ -5,7 +5,7 @@ use bellwether_model::series::SourceError;
 use crate::parser::ParseError;
 
 /// Why a query has no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum QueryError {
     #[error("invalid parameter \"query\": {0}")]
     Parse(#[from] ParseError),

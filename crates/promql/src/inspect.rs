@@ -87,7 +87,7 @@ fn need(
     }
 }
 
-fn collect(
+pub(crate) fn collect(
     expr: &Expr,
     times: &Times,
     range: (i64, i64),

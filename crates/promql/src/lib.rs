@@ -3,7 +3,7 @@
 //! What it does: parses, checks, prints and formats expressions; evaluates them over a
 //! [`bellwether_model::series::SeriesSource`] at one time or over a range; runs Prometheus' own test scripts.
 //!
-//! Entry points: [`parse`], [`Engine`], [`inspect`], [`promqltest::run_script`].
+//! Entry points: [`parse`], [`Engine`], [`Plan`], [`inspect`], [`promqltest::run_script`].
 //!
 //! Invariants: no clock, no IO beyond the source it is given, no hash order: equal inputs give equal results. Any text
 //! is safe to parse (length and depth are limited) and any query safe to run (samples are limited, an
@@ -23,6 +23,7 @@ pub mod functions;
 pub mod histogram;
 pub mod inspect;
 pub mod parser;
+pub mod plan;
 pub mod printer;
 pub mod promqltest;
 pub mod value;
@@ -35,5 +36,6 @@ pub use inspect::{
     ExplainNode, SelectorNeed, explain, function_names, needed_range, referenced_metrics,
 };
 pub use parser::{ParseError, ParserOptions, parse, parse_metric, parse_metric_selector};
+pub use plan::{Plan, ReplayResult};
 pub use printer::pretty;
 pub use value::{InstantSample, QueryResult, QueryStats, QueryValue, RangeSeries};

@@ -7,7 +7,7 @@ use bellwether_model::series::{
     SampleBuffer, Selection, SeriesSet, SeriesSource, SourceError, Value, stale_nan,
 };
 use bellwether_model::{Labels, Matcher};
-use bellwether_promql::{Engine, EngineOptions, ParserOptions, QueryValue};
+use bellwether_promql::{Engine, EngineOptions, ParserOptions, Plan, QueryValue};
 use proptest::prelude::*;
 
 /// One series with its samples.
@@ -372,6 +372,50 @@ proptest! {
         parts.extend(flatten(&second.value));
         parts.sort();
         prop_assert_eq!(flatten(&whole.value), parts, "{}", query);
+    }
+
+    #[test]
+    fn a_plan_gives_what_its_queries_give(
+        data in data(),
+        queries in prop::collection::vec(query(), 1..7),
+        again in prop::collection::vec((0..6_usize, prop::sample::select(vec!["", "sum(", "-(", "1 + (", "label_join("])), 0..4),
+        delayed: bool,
+        start in 0..300_000_i64,
+        step in 1..60_000_i64,
+        steps in 0..8_i64,
+    ) {
+        let engine = engine(delayed);
+        let mut texts = queries;
+        for (index, wrap) in again {
+            let inner = texts[index % texts.len()].clone();
+            texts.push(match wrap {
+                "" => inner,
+                "label_join(" => format!("label_join({inner}, \"n\", \"-\", \"job\")"),
+                _ => format!("{wrap}{inner})"),
+            });
+        }
+        let source = Source(data);
+        let plan = Plan::new(texts.iter().map(|text| engine.parse(text).unwrap()));
+        let end = start + step * steps;
+        let replayed = engine.replay(&source, &plan, start, end, step, &());
+        let ticked = engine.tick(&source, &plan, end, &());
+        for (index, expr) in plan.queries().iter().enumerate() {
+            let pairs = [
+                (&replayed.answers[index], engine.range(&source, expr, start, end, step)),
+                (&ticked.answers[index], engine.instant(&source, expr, end)),
+            ];
+            for (ours, alone) in pairs {
+                match (ours, alone) {
+                    (Ok(a), Ok(b)) => {
+                        prop_assert_eq!(flatten(&a.value), flatten(&b.value), "{}", texts[index]);
+                        prop_assert_eq!(&a.warnings, &b.warnings, "{}", texts[index]);
+                        prop_assert_eq!(&a.infos, &b.infos, "{}", texts[index]);
+                    }
+                    (Err(a), Err(b)) => prop_assert_eq!(a.to_string(), b.to_string()),
+                    (a, b) => return Err(TestCaseError::fail(format!("{}: {a:?} {b:?}", texts[index]))),
+                }
+            }
+        }
     }
 
     #[test]

@@ -38,6 +38,14 @@ struct Group {
     columns: Vec<Vec<f64>>,
 }
 
+/// An aggregation under way: its groups in the order in which they appeared.
+pub(super) struct Fold {
+    /// The aggregation's parameter at each step.
+    params: Vec<f64>,
+    index: BTreeMap<Labels, usize>,
+    groups: Vec<Group>,
+}
+
 /// Histograms of a group at one step.
 #[derive(Clone, Default)]
 struct Histograms {
@@ -239,63 +247,93 @@ impl Context<'_> {
         grid: &Grid,
         sink: &mut Sink<'_>,
     ) -> Evaluated<()> {
-        let op = aggregate.op;
+        let mut fold = self.begin_fold(aggregate, grid)?;
+        self.stream(&aggregate.expr, grid, &mut |series| {
+            self.fold(aggregate, &mut fold, grid, series)
+        })?;
+        self.finish_fold(aggregate, fold, grid, sink)
+    }
+
+    /// An aggregation that has seen no series yet.
+    pub(super) fn begin_fold(&self, aggregate: &AggregateExpr, grid: &Grid) -> Evaluated<Fold> {
         let params = self.aggregate_param(aggregate, grid)?;
-        if op == AggregateOp::Quantile {
+        if aggregate.op == AggregateOp::Quantile {
             self.note_quantiles(aggregate, &params);
         }
-        let mut index: BTreeMap<Labels, usize> = BTreeMap::new();
-        let mut groups: Vec<Group> = Vec::new();
-        let span = aggregate.expr.unwrap_parens().span();
-        self.stream(&aggregate.expr, grid, &mut |series| {
-            let labels = group_labels(aggregate, &series.labels);
-            let position = match index.get(&labels) {
-                Some(position) => *position,
-                None => {
-                    self.hold(grid.len * 2)?;
-                    index.insert(labels.clone(), groups.len());
-                    groups.push(Group::new(labels, grid.len));
-                    groups.len() - 1
-                }
-            };
-            let group = &mut groups[position];
-            group.drop_name |= series.drop_name;
-            let ignores = matches!(
-                op,
-                AggregateOp::Min
-                    | AggregateOp::Max
-                    | AggregateOp::Stddev
-                    | AggregateOp::Stdvar
-                    | AggregateOp::Quantile
-            );
-            if ignores && series.histograms.iter().any(Option::is_some) {
-                let mut annotations = self.annotations.borrow_mut();
-                annotations.histogram_ignored_in_aggregation(span, op.as_str());
+        Ok(Fold {
+            params,
+            index: BTreeMap::new(),
+            groups: Vec::new(),
+        })
+    }
+
+    /// Folds one series into its group.
+    pub(super) fn fold(
+        &self,
+        aggregate: &AggregateExpr,
+        fold: &mut Fold,
+        grid: &Grid,
+        series: Series,
+    ) -> Evaluated<()> {
+        let op = aggregate.op;
+        let labels = group_labels(aggregate, &series.labels);
+        let groups = &mut fold.groups;
+        let position = match fold.index.get(&labels) {
+            Some(position) => *position,
+            None => {
+                self.hold(grid.len * 2)?;
+                fold.index.insert(labels.clone(), groups.len());
+                groups.push(Group::new(labels, grid.len));
+                groups.len() - 1
             }
-            match op {
-                AggregateOp::Sum => group.fold_sum(&series),
-                AggregateOp::Avg => group.fold_average(&series),
-                AggregateOp::Max => group.fold_extreme(&series, true),
-                AggregateOp::Min => group.fold_extreme(&series, false),
-                AggregateOp::Stddev | AggregateOp::Stdvar => group.fold_variance(&series),
-                AggregateOp::Quantile => {
-                    self.hold(grid.len)?;
-                    group.columns.push(series.floats);
-                    return Ok(());
-                }
-                _ => group.fold_count(&series),
+        };
+        let group = &mut groups[position];
+        group.drop_name |= series.drop_name;
+        let ignores = matches!(
+            op,
+            AggregateOp::Min
+                | AggregateOp::Max
+                | AggregateOp::Stddev
+                | AggregateOp::Stdvar
+                | AggregateOp::Quantile
+        );
+        let span = || aggregate.expr.unwrap_parens().span();
+        if ignores && series.histograms.iter().any(Option::is_some) {
+            let mut annotations = self.annotations.borrow_mut();
+            annotations.histogram_ignored_in_aggregation(span(), op.as_str());
+        }
+        match op {
+            AggregateOp::Sum => group.fold_sum(&series),
+            AggregateOp::Avg => group.fold_average(&series),
+            AggregateOp::Max => group.fold_extreme(&series, true),
+            AggregateOp::Min => group.fold_extreme(&series, false),
+            AggregateOp::Stddev | AggregateOp::Stdvar => group.fold_variance(&series),
+            AggregateOp::Quantile => {
+                self.hold(grid.len)?;
+                group.columns.push(series.floats);
+                return Ok(());
             }
-            if matches!(op, AggregateOp::Sum | AggregateOp::Avg)
-                && !group.fold_histograms(&series, op)
-            {
-                let mut annotations = self.annotations.borrow_mut();
-                annotations.mixed_exponential_custom(span, series.labels.metric_name());
-            }
-            Ok(())
-        })?;
-        for group in groups {
+            _ => group.fold_count(&series),
+        }
+        if matches!(op, AggregateOp::Sum | AggregateOp::Avg) && !group.fold_histograms(&series, op)
+        {
+            let mut annotations = self.annotations.borrow_mut();
+            annotations.mixed_exponential_custom(span(), series.labels.metric_name());
+        }
+        Ok(())
+    }
+
+    /// Hands the groups on.
+    pub(super) fn finish_fold(
+        &self,
+        aggregate: &AggregateExpr,
+        fold: Fold,
+        grid: &Grid,
+        sink: &mut Sink<'_>,
+    ) -> Evaluated<()> {
+        for group in fold.groups {
             self.release(grid.len * (2 + group.columns.len()));
-            let series = self.finish_group(aggregate, group, &params, grid);
+            let series = self.finish_group(aggregate, group, &fold.params, grid);
             if !series.is_empty() {
                 sink(series)?;
             }

@@ -1,11 +1,13 @@
 //! Walks the syntax tree: each node hands its series, one at a time, to whoever asked.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use bellwether_model::Labels;
 use bellwether_model::series::{SeriesSource, is_stale};
 
 use super::durations::Times;
+use super::replay::{Current, Shared};
 use super::series::{Grid, Series, merge_same_labels, without_name};
 use super::{EngineOptions, Interrupt, Interruption};
 use crate::annotations::Annotations;
@@ -31,6 +33,10 @@ pub(crate) struct Context<'a> {
     pub(crate) samples_read: Cell<usize>,
     /// Whether any selector has `@`: only then can a part be the same at every step.
     pub(crate) pinned: bool,
+    /// Results that several queries of a plan share.
+    pub(crate) shared: Option<&'a Shared>,
+    /// The one series that selectors see while a plan feeds its pipelines.
+    pub(crate) current: RefCell<Option<Rc<Current>>>,
 }
 
 /// Functions whose result depends on the evaluation time whatever their arguments are.
@@ -147,6 +153,21 @@ impl Context<'_> {
         if grid.len == 0 {
             return Ok(());
         }
+        if let Some(shared) = self.shared
+            && let Some(node) = shared.node(expr, grid)
+        {
+            return self.stream_shared(shared, node, expr, grid, sink);
+        }
+        self.stream_own(expr, grid, sink)
+    }
+
+    /// As [`Self::stream`], always computed.
+    pub(crate) fn stream_own(
+        &self,
+        expr: &Expr,
+        grid: &Grid,
+        sink: &mut Sink<'_>,
+    ) -> Evaluated<()> {
         if self.pinned
             && !grid.is_instant()
             && expr.value_type() == ValueType::Vector
@@ -262,7 +283,7 @@ fn one_name(expr: &Expr) -> bool {
     }
 }
 
-fn names_metric(matchers: &[bellwether_model::Matcher]) -> bool {
+pub(crate) fn names_metric(matchers: &[bellwether_model::Matcher]) -> bool {
     matchers.iter().any(|m| {
         &*m.name == bellwether_model::labels::METRIC_NAME
             && m.op == bellwether_model::MatchOp::Equal

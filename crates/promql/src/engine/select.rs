@@ -1,5 +1,6 @@
 //! Selectors: samples of the source, read once per series.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use bellwether_model::histogram::Histogram;
@@ -31,17 +32,33 @@ pub(crate) struct Points {
     pub(crate) times: Vec<i64>,
     pub(crate) floats: Vec<f64>,
     pub(crate) histograms: Vec<(i64, Arc<Histogram>)>,
+    resets: OnceCell<Resets>,
 }
 
+/// Where a counter fell: index of the sample after the fall, value before it.
+pub(crate) type Resets = Vec<(usize, f64)>;
+
 impl Points {
+    /// Where the floats fell, found once.
+    pub(crate) fn resets(&self) -> &[(usize, f64)] {
+        self.resets.get_or_init(|| {
+            let pairs = self.floats.windows(2).enumerate();
+            pairs
+                .filter(|(_, pair)| pair[1] < pair[0])
+                .map(|(index, pair)| (index + 1, pair[0]))
+                .collect()
+        })
+    }
+
     pub(crate) fn clear(&mut self) {
+        self.resets.take();
         self.times.clear();
         self.floats.clear();
         self.histograms.clear();
     }
 
     /// Takes the samples of a buffer that are not stale.
-    fn take(&mut self, buffer: &SampleBuffer) {
+    pub(crate) fn take(&mut self, buffer: &SampleBuffer) {
         self.clear();
         if buffer.floats.iter().any(|v| is_stale(*v)) {
             for (time, value) in buffer.timestamps.iter().zip(&buffer.floats) {
@@ -86,6 +103,10 @@ impl Context<'_> {
         max: i64,
         each: &mut dyn FnMut(&bellwether_model::Labels, &SampleBuffer) -> Evaluated<()>,
     ) -> Evaluated<()> {
+        let current = self.current.borrow().clone();
+        if let Some(current) = current {
+            return each(&current.labels, &current.buffer);
+        }
         let selection = Selection {
             matchers: selector.matchers.clone(),
             min,
@@ -200,6 +221,10 @@ impl Context<'_> {
         let mut points = Points::default();
         match range.inner {
             Inner::Selector(selector) => {
+                let current = self.current.borrow().clone();
+                if let Some(current) = current {
+                    return each(&current.labels, false, &current.points);
+                }
                 let (min, max) = (first - before + 1, last + after);
                 self.read(selector, min, max, &mut |labels, buffer| {
                     points.take(buffer);

@@ -59,6 +59,16 @@ impl Grid {
         }
     }
 
+    /// The steps of a range query.
+    pub(crate) fn of_range(start: i64, end: i64, step: i64) -> Self {
+        let len = (end - start) / step + 1;
+        Self {
+            start,
+            step,
+            len: usize::try_from(len.max(0)).unwrap_or(usize::MAX),
+        }
+    }
+
     pub(crate) fn time(&self, step: usize) -> i64 {
         self.start + self.step * step as i64
     }

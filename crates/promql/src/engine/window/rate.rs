@@ -10,17 +10,6 @@ use crate::engine::eval::Evaluated;
 use crate::engine::select::{Points, RangeArg, interpolate};
 use crate::engine::series::{Grid, Sample, Series};
 
-/// Where a counter fell: index of the sample after the fall, value before it.
-type Resets = Vec<(usize, f64)>;
-
-fn find_resets(values: &[f64]) -> Resets {
-    let pairs = values.windows(2).enumerate();
-    pairs
-        .filter(|(_, pair)| pair[1] < pair[0])
-        .map(|(index, pair)| (index + 1, pair[0]))
-        .collect()
-}
-
 /// How the ends of a window are extended to its bounds.
 #[derive(Clone, Copy)]
 pub(super) struct Ends {
@@ -70,11 +59,7 @@ impl Call<'_> {
         series: &mut Series,
     ) -> Evaluated<bool> {
         let (counter, per_second) = (name != "delta", name == "rate");
-        let resets = if counter {
-            find_resets(&points.floats)
-        } else {
-            Resets::new()
-        };
+        let resets = if counter { points.resets() } else { &[] };
         let (mut low, mut high) = (0, 0);
         let mut any = false;
         let seconds = range.window as f64 / 1000.0;
