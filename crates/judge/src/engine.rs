@@ -1,10 +1,10 @@
 //! Evaluates rule groups and keeps the state of their alerts.
 
-mod alert;
+pub(crate) mod alert;
 mod group;
 mod overlay;
 mod rule;
-mod schedule;
+pub(crate) mod schedule;
 mod stored;
 
 use std::collections::BTreeMap;

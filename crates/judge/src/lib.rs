@@ -4,7 +4,8 @@
 //! rule groups over any [`bellwether_model::series::SeriesSource`] and runs the state machine of each alert
 //! ([`engine`]), with Prometheus' semantics. Brings [`defaults`]: symptoms page, causes are context.
 //!
-//! Entry points: [`RuleFile::read`], [`RuleEngine`], [`slo::read`], [`defaults::groups`].
+//! Entry points: [`RuleFile::read`], [`RuleEngine`], [`slo::read`], [`defaults::groups`]; [`replay`] runs the state
+//! machine over runs of a condition instead of ticks.
 //!
 //! Data flow: the shell asks [`RuleEngine::due`] which groups have a slot, calls [`RuleEngine::evaluate_group`] for
 //! each, commits [`GroupOutcome::batch`], appends [`GroupOutcome::samples`] and hands [`GroupOutcome::alerts`] to page.
@@ -17,6 +18,7 @@
 
 pub mod defaults;
 pub mod engine;
+pub mod replay;
 pub mod rules;
 pub mod slo;
 pub mod status;
@@ -25,6 +27,6 @@ mod text;
 pub use engine::{
     Due, EngineSettings, GroupKey, GroupOutcome, RuleEngine, RuleError, RuleSample, TickError,
 };
-pub use rules::{GroupConfig, RuleConfig, RuleFile, RuleKind};
+pub use rules::{GroupConfig, Resolve, RuleConfig, RuleFile, RuleKind};
 pub use status::{AlertState, AlertStatus, GroupStatus, Health, RuleStatus, Status};
 pub use text::TemplateText;

@@ -5,11 +5,12 @@ mod read;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bellwether_model::labels::{ALERT_NAME, METRIC_NAME};
 use bellwether_model::{Labels, Problems};
 use bellwether_promql::{Expr, ParserOptions};
 use serde::Serialize;
 
-use crate::text::TemplateText;
+use crate::text::{Context, TemplateText};
 
 /// Reads rule files.
 #[derive(Clone, Debug, Default)]
@@ -59,12 +60,25 @@ pub struct RuleConfig {
     pub labels: Vec<(String, TemplateText)>,
     /// Sorted by name.
     pub annotations: Vec<(String, TemplateText)>,
+    /// `resolve_expr`: when a firing alert is over, if that is not as soon as `expr` no longer holds.
+    pub resolve: Option<Resolve>,
     /// Who owns it; handed on as the annotation `owner`.
     pub owner: String,
     /// What to do about it; handed on as the annotation `runbook`.
     pub runbook: String,
     pub line: u32,
     pub column: u32,
+}
+
+/// Hysteresis: an alert that fires goes on firing until this holds for its labels, or until its data is gone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolve {
+    /// A comparison. An alert is over when this gives a sample with the labels of the one that made it.
+    pub expr: Expr,
+    /// The left side of the comparison: while it has a sample of those labels, the data is there.
+    pub subject: Expr,
+    /// As written.
+    pub text: String,
 }
 
 // === impl RuleFile ===
@@ -93,6 +107,19 @@ impl RuleConfig {
     /// Annotations as configured, not expanded.
     pub fn annotation_texts(&self) -> Labels {
         texts(&self.annotations)
+    }
+}
+
+impl RuleConfig {
+    /// Labels of the alert that a sample of `expr` makes: the sample's without the name, those of the rule expanded.
+    pub(crate) fn alert_labels(&self, sample: &Labels, context: &Context<'_>) -> Labels {
+        let mut builder = sample.to_builder();
+        builder.remove(METRIC_NAME);
+        for (name, text) in &self.labels {
+            builder.set(name, &text.expand(context));
+        }
+        builder.set(ALERT_NAME, &self.name);
+        builder.build()
     }
 }
 

@@ -11,30 +11,30 @@ use crate::status::AlertState;
 
 /// An alert that is pending, firing, or resolved not long ago.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct ActiveAlert {
-    pub(super) labels: Labels,
-    pub(super) annotations: Labels,
-    pub(super) state: AlertState,
+pub(crate) struct ActiveAlert {
+    pub(crate) labels: Labels,
+    pub(crate) annotations: Labels,
+    pub(crate) state: AlertState,
     /// When the condition began to hold.
-    pub(super) active_at: Timestamp,
+    pub(crate) active_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) fired_at: Option<Timestamp>,
+    pub(crate) fired_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) resolved_at: Option<Timestamp>,
+    pub(crate) resolved_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) keep_firing_since: Option<Timestamp>,
+    pub(crate) keep_firing_since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) last_sent_at: Option<Timestamp>,
+    pub(crate) last_sent_at: Option<Timestamp>,
     /// Not a JSON number: those have no infinities.
     #[serde(with = "as_text")]
-    pub(super) value: f64,
+    pub(crate) value: f64,
 }
 
 /// Times of a rule that the state machine needs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Holds {
-    pub(super) hold: Duration,
-    pub(super) keep_firing_for: Duration,
+pub(crate) struct Holds {
+    pub(crate) hold: Duration,
+    pub(crate) keep_firing_for: Duration,
 }
 
 /// Whether `from` lies at least `duration` before `to`.
@@ -47,7 +47,7 @@ fn elapsed(from: Timestamp, to: Timestamp, duration: Duration) -> bool {
 
 impl ActiveAlert {
     /// An alert whose condition holds for the first time.
-    pub(super) fn new(labels: Labels, annotations: Labels, now: Timestamp, value: f64) -> Self {
+    pub(crate) fn new(labels: Labels, annotations: Labels, now: Timestamp, value: f64) -> Self {
         Self {
             labels,
             annotations,
@@ -62,18 +62,28 @@ impl ActiveAlert {
     }
 
     /// Whether it is pending or firing.
-    pub(super) fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.state != AlertState::Inactive
     }
 
     /// The condition holds at `now`.
-    pub(super) fn holds(&mut self, now: Timestamp, times: Holds) {
+    pub(crate) fn holds(&mut self, now: Timestamp, times: Holds) {
         self.keep_firing_since = None;
         self.settle(now, times);
     }
 
+    /// The condition does not hold at `now`, but what would end a firing alert does not hold either (hysteresis). Returns
+    /// whether that keeps it; an alert that does not fire is not kept.
+    pub(crate) fn is_held(&mut self, now: Timestamp, times: Holds) -> bool {
+        let kept = self.state == AlertState::Firing;
+        if kept {
+            self.holds(now, times);
+        }
+        kept
+    }
+
     /// The condition does not hold at `now`. Returns whether the alert may be forgotten.
-    pub(super) fn is_missing(&mut self, now: Timestamp, times: Holds) -> bool {
+    pub(crate) fn is_missing(&mut self, now: Timestamp, times: Holds) -> bool {
         if self.state == AlertState::Firing && !times.keep_firing_for.is_zero() {
             let since = *self.keep_firing_since.get_or_insert(now);
             if !elapsed(since, now, times.keep_firing_for) {
@@ -111,7 +121,7 @@ impl ActiveAlert {
     }
 
     /// Whether it must be sent at `now`, and if so notes that it is.
-    pub(super) fn take_for_sending(&mut self, now: Timestamp, resend_delay: Duration) -> bool {
+    pub(crate) fn take_for_sending(&mut self, now: Timestamp, resend_delay: Duration) -> bool {
         if self.state == AlertState::Pending {
             return false;
         }
@@ -137,11 +147,11 @@ mod as_text {
         clippy::trivially_copy_pass_by_ref,
         reason = "serde hands fields over by reference"
     )]
-    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
     }

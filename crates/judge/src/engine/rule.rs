@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bellwether_model::labels::{ALERT_NAME, METRIC_NAME};
+use bellwether_model::labels::METRIC_NAME;
 use bellwether_model::series::{SeriesSource, Value, stale_nan};
 use bellwether_model::state::{NewEvent, Subject};
 use bellwether_model::{Batch, Labels, PostedAlert};
-use bellwether_promql::{Engine, InstantSample, QueryValue};
+use bellwether_promql::{Engine, Expr, InstantSample, QueryValue};
 use bellwether_template::escape;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -172,22 +172,9 @@ impl RuleState {
         tick: &Tick<'_>,
         source: &dyn SeriesSource,
     ) -> Result<Vec<InstantSample>, String> {
-        let result = tick
-            .promql
-            .instant(source, &self.config.expr, tick.data_ms)
-            .map_err(|error| error.to_string())?;
-        self.samples_read = result.stats.samples;
-        match result.value {
-            QueryValue::Vector(samples) => Ok(samples),
-            QueryValue::Scalar { timestamp, value } => Ok(vec![InstantSample {
-                labels: Labels::empty(),
-                timestamp,
-                value: Value::Float(value),
-            }]),
-            QueryValue::String { .. } | QueryValue::Matrix(_) => {
-                Err("rule result is not a vector or scalar".to_owned())
-            }
-        }
+        let (vector, samples) = vector_of(tick, source, &self.config.expr)?;
+        self.samples_read = samples;
+        Ok(vector)
     }
 
     fn record(
@@ -236,13 +223,7 @@ impl RuleState {
         let mut found: BTreeMap<Labels, ActiveAlert> = BTreeMap::new();
         for sample in vector {
             let context = Self::context(tick, &sample.labels, &sample.value, &query);
-            let mut builder = sample.labels.to_builder();
-            builder.remove(METRIC_NAME);
-            for (name, text) in &self.config.labels {
-                builder.set(name, &text.expand(&context));
-            }
-            builder.set(ALERT_NAME, &self.config.name);
-            let labels = builder.build();
+            let labels = self.config.alert_labels(&sample.labels, &context);
             let annotations: Labels = self
                 .config
                 .annotations
@@ -257,14 +238,51 @@ impl RuleState {
                 );
             }
         }
-        self.step(tick, found)
+        let held = self.held(tick, source, &found)?;
+        self.step(tick, found, &held)
     }
 
-    /// Steps every alert of the rule, given those whose condition holds now.
+    /// Alerts that fire, whose condition does not hold, and which `resolve_expr` does not end yet.
+    fn held(
+        &mut self,
+        tick: &Tick<'_>,
+        source: &dyn SeriesSource,
+        found: &BTreeMap<Labels, ActiveAlert>,
+    ) -> Result<BTreeSet<Labels>, String> {
+        let Some(resolve) = &self.config.resolve else {
+            return Ok(BTreeSet::new());
+        };
+        let asked = self.active.iter().any(|(labels, alert)| {
+            alert.state == AlertState::Firing && !found.contains_key(labels)
+        });
+        if !asked {
+            return Ok(BTreeSet::new());
+        }
+        let query = |text: &str| query_in_template(tick, source, text);
+        let mut read = 0;
+        let mut labels_of = |expr: &Expr| -> Result<BTreeSet<Labels>, String> {
+            let (vector, samples) = vector_of(tick, source, expr)?;
+            read += samples;
+            Ok(vector
+                .iter()
+                .map(|sample| {
+                    let context = Self::context(tick, &sample.labels, &sample.value, &query);
+                    self.config.alert_labels(&sample.labels, &context)
+                })
+                .collect())
+        };
+        let there = labels_of(&resolve.subject)?;
+        let over = labels_of(&resolve.expr)?;
+        self.samples_read += read;
+        Ok(there.difference(&over).cloned().collect())
+    }
+
+    /// Steps every alert of the rule, given those whose condition holds now, and those that are held.
     fn step(
         &mut self,
         tick: &Tick<'_>,
         mut found: BTreeMap<Labels, ActiveAlert>,
+        held: &BTreeSet<Labels>,
     ) -> Result<Vec<RuleSample>, String> {
         let times = Holds {
             hold: self.config.hold,
@@ -284,6 +302,7 @@ impl RuleState {
                     true
                 }
                 None if alert.state == AlertState::Firing && tick.holds_firing() => true,
+                None if held.contains(labels) && alert.is_held(tick.now, times) => true,
                 None => !alert.is_missing(tick.now, times),
             });
         for (labels, mut alert) in found {
@@ -519,6 +538,30 @@ fn synthetic(alert: &ActiveAlert, timestamp: i64) -> [RuleSample; 2] {
             value: Value::Float(alert.active_at.as_second() as f64),
         },
     ]
+}
+
+/// Evaluates an expression of a rule; also how many samples that read.
+fn vector_of(
+    tick: &Tick<'_>,
+    source: &dyn SeriesSource,
+    expr: &Expr,
+) -> Result<(Vec<InstantSample>, usize), String> {
+    let result = tick
+        .promql
+        .instant(source, expr, tick.data_ms)
+        .map_err(|error| error.to_string())?;
+    let vector = match result.value {
+        QueryValue::Vector(samples) => samples,
+        QueryValue::Scalar { timestamp, value } => vec![InstantSample {
+            labels: Labels::empty(),
+            timestamp,
+            value: Value::Float(value),
+        }],
+        QueryValue::String { .. } | QueryValue::Matrix(_) => {
+            return Err("rule result is not a vector or scalar".to_owned());
+        }
+    };
+    Ok((vector, result.stats.samples))
 }
 
 /// `query` of a template: runs at the evaluation time, also in a replay.

@@ -215,9 +215,63 @@ fn states_follow_the_condition() {
             "1 0 1 0",
             "F! I! F! I!",
         ),
+        (
+            "between the two thresholds a firing alert goes on",
+            "resolve_expr: m < -5",
+            "0 1 0 -3 1 -4 -6 0",
+            "I F! F F! F F! I! I",
+        ),
+        (
+            "hysteresis is for firing only",
+            "for: 2m\nresolve_expr: m < -5",
+            "1 1 0 1",
+            "P P I P",
+        ),
+        (
+            "what is gone does not hold an alert",
+            "resolve_expr: m < -5",
+            "1 -1 _ -1",
+            "F! F I! I",
+        ),
+        (
+            "keep_firing_for begins when hysteresis ends",
+            "resolve_expr: m < -5\nkeep_firing_for: 2m",
+            "1 0 -6 -6 -6",
+            "F! F F! F I!",
+        ),
     ] {
         assert_eq!(World::new(&alert(more)).play(values), expected, "{name}");
     }
+}
+
+#[test]
+fn what_was_seen_and_is_gone_is_absent() {
+    let mut world = World::new(
+        "groups: [{name: g, interval: 1m, rules: [{alert: Gone, expr: 'm', absent_by: {labels: [i], within: 10m}}]}]",
+    );
+    let gone = |world: &mut World| {
+        world.tick();
+        let status = world.engine.status();
+        let mut gone: Vec<String> = status
+            .alerts()
+            .map(|(_, _, alert)| alert.labels.get("i").to_owned())
+            .collect();
+        gone.sort();
+        gone.join(",")
+    };
+    let mut seen = Vec::new();
+    for minute in 0..14 {
+        world.set("m{i=\"a\"}", 1.0);
+        if minute < 2 {
+            world.set("m{i=\"b\"}", 1.0);
+        } else if minute == 2 {
+            world.set("m{i=\"b\"}", bellwether_model::series::stale_nan());
+        }
+        seen.push(gone(&mut world));
+    }
+    // Forgotten ten minutes after the last sample.
+    let expected = ["", "", "b", "b", "b", "b", "b", "b", "b", "b", "b", "", "", ""];
+    assert_eq!(seen, expected);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The reader behind [`RuleFile`].
 
+mod extensions;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -121,15 +123,8 @@ impl Reading<'_, '_> {
         let annotations_node = map.take("annotations");
         let owner = map.text("owner").unwrap_or_default();
         let runbook = map.text("runbook").unwrap_or_default();
-        for key in ["resolve_expr", "absent_by"] {
-            if let Some(node) = map.take(key) {
-                let note = Problem {
-                    severity: bellwether_model::Severity::Note,
-                    ..node.error(format!("{key} is read but has no effect yet"))
-                };
-                map.problems().push(note);
-            }
-        }
+        let resolve_node = map.take("resolve_expr");
+        let absent_node = map.take("absent_by");
         map.finish();
 
         let (kind, name) = self.kind_and_name(node, record, alert)?;
@@ -140,8 +135,17 @@ impl Reading<'_, '_> {
                 .push(at.error(format!("{} has no expr", described(kind, &name))));
             return None;
         };
-        let (expr, expr_text) = self.expr(expr_node)?;
+        let (mut expr, expr_text) = self.expr(expr_node)?;
+        if let Some(node) = absent_node {
+            expr = self.absent_by(node, expr)?;
+        }
+        let resolve = match resolve_node {
+            Some(node) => Some(self.resolve(node)?),
+            None => None,
+        };
         if kind == RuleKind::Recording {
+            self.only_for_alerts("resolve_expr", resolve_node);
+            self.only_for_alerts("absent_by", absent_node);
             self.only_for_alerts("for", hold_node);
             self.only_for_alerts("keep_firing_for", keep_node);
             self.only_for_alerts("annotations", annotations_node);
@@ -202,6 +206,7 @@ impl Reading<'_, '_> {
             keep_firing_for: keep_firing_for.unwrap_or_default(),
             labels,
             annotations,
+            resolve,
             owner,
             runbook,
             line: node.line,

@@ -120,7 +120,10 @@ groups:
         labels: {a: '{{ toJson . }}'}
       - alert: Soon
         expr: up == 0
-        resolve_expr: up == 1
+        resolve_expr: up
+      - alert: Gone
+        expr: up
+        absent_by: ['not a name']
   - name: a
     rules: []
   - name: b
@@ -130,7 +133,7 @@ groups:
   - rules: []
 ",
     );
-    assert_eq!(rule_names(&groups), ["Good", "Soon", "good"]);
+    assert_eq!(rule_names(&groups), ["Good", "good"]);
     assert_eq!(
         problems,
         "\
@@ -158,12 +161,15 @@ error: r.yml:35:11: expr: unknown function with name \"nosuch\"
   hint: the name is misspelt, or experimental and not switched on
 error: r.yml:38:25: label a: function \"toJson\" not defined
   hint: Prometheus' functions are known here, Alertmanager's are not
-note: r.yml:41:23: resolve_expr is read but has no effect yet
-error: r.yml:42:5: group \"a\" is repeated in the same file (first on line 2)
+error: r.yml:41:23: resolve_expr is not a comparison
+  hint: write when the alert is over, as in `my_ratio < 0.01`
+error: r.yml:44:20: absent_by: \"not a name\" is not a label name
+  hint: write `absent_by: [instance]`: these labels tell apart what can be gone
+error: r.yml:45:5: group \"a\" is repeated in the same file (first on line 2)
   hint: give it another name, or put its rules into the first one
-error: r.yml:44:5: interval of this rule group is 0
+error: r.yml:47:5: interval of this rule group is 0
   hint: leave it out to use the global evaluation_interval
-error: r.yml:48:5: this rule group has no name
+error: r.yml:51:5: this rule group has no name
 "
     );
 }
