@@ -270,7 +270,9 @@ fn what_was_seen_and_is_gone_is_absent() {
         seen.push(gone(&mut world));
     }
     // Forgotten ten minutes after the last sample.
-    let expected = ["", "", "b", "b", "b", "b", "b", "b", "b", "b", "b", "", "", ""];
+    let expected = [
+        "", "", "b", "b", "b", "b", "b", "b", "b", "b", "b", "", "", "",
+    ];
     assert_eq!(seen, expected);
 }
 
