@@ -21,6 +21,10 @@ impl IdSource for SystemIds {
         let counted = NEXT.fetch_add(1, Ordering::Relaxed) & COUNTED;
         (u64::from_le_bytes(random_bytes()) & !COUNTED) | counted
     }
+
+    fn skip(&mut self, ids: u64) {
+        NEXT.fetch_add(ids, Ordering::Relaxed);
+    }
 }
 
 /// Random bytes, fit for keys.

@@ -6,10 +6,14 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Where randomness for ids comes from. The simulator passes a seeded one; engines never draw their own.
+/// Where numbers for ids come from. The simulator passes a seeded one; engines never draw their own. An id holds the
+/// low 22 bits besides its millisecond, so sources count in them: random ones would collide in a storm.
 pub trait IdSource {
-    /// The next random number.
+    /// The next number.
     fn next_u64(&mut self) -> u64;
+
+    /// Leaves out `ids` numbers: whoever drew one has made that many more by counting on from it.
+    fn skip(&mut self, ids: u64);
 }
 
 /// Why a text is not an id of this kind.
@@ -142,6 +146,8 @@ mod tests {
         fn next_u64(&mut self) -> u64 {
             self.0
         }
+
+        fn skip(&mut self, _: u64) {}
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use changes::silence_refusal;
 pub use ingest::{ALERT_BYTES_MAX, LABELS_MAX, refusal as alert_refusal};
 pub use state::Pager;
 
-use state::Due;
+use state::{Due, StepIds};
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -65,10 +65,11 @@ impl Pager {
         event: PagerEvent,
         ids: &mut dyn IdSource,
     ) -> Decision<Reason> {
-        self.id_seed = ids.next_u64();
+        self.ids = StepIds::begin(ids);
         self.run_due(now);
         self.take(now, event);
         self.run_due(now);
+        self.ids.end(ids);
         let (batch, why) = self.finish();
         Decision {
             batch,

@@ -65,4 +65,8 @@ impl IdSource for SimIds {
         self.count = self.count.wrapping_add(1);
         (self.random.draw() & !COUNTED) | (self.count & COUNTED)
     }
+
+    fn skip(&mut self, ids: u64) {
+        self.count = self.count.wrapping_add(ids);
+    }
 }

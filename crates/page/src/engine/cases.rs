@@ -160,7 +160,7 @@ impl Pager {
             format!("urgency {} by the alerts' severity", urgency.as_str()),
             format!("escalation policy {}", policy.name),
         ];
-        let id = CaseId::new(now, &mut self.step_ids());
+        let id = CaseId::new(now, &mut self.ids);
         let mut case = Self::new_case(id, now, policy, urgency);
         case.group.clone_from(&slot.0);
         case.integration.clone_from(&slot.1);
@@ -603,7 +603,7 @@ impl Pager {
             return;
         }
         let policy = self.policy_or_default(new.policy.as_deref());
-        let id = CaseId::new(now, &mut self.step_ids());
+        let id = CaseId::new(now, &mut self.ids);
         let mut case = Self::new_case(id, now, policy, new.urgency);
         case.title = clip(&new.title);
         case.summary = clip(&new.summary);

@@ -84,7 +84,7 @@ impl Pager {
                 {
                     self.expire_silence(now, &old.id, &silence.created_by);
                 }
-                let id = SilenceId::new(now, &mut self.step_ids()).to_string();
+                let id = SilenceId::new(now, &mut self.ids).to_string();
                 silence.id.clone_from(&id);
                 silence.starts_at = silence.starts_at.max(now);
                 let text = format!("silence by {}: {}", silence.created_by, silence.comment);
@@ -169,7 +169,7 @@ impl Pager {
         if new.people.is_empty() && new.kind != OverrideKind::Only {
             return self.refuse("an override names at least one person");
         }
-        let id = OverrideId::new(now, &mut self.step_ids()).to_string();
+        let id = OverrideId::new(now, &mut self.ids).to_string();
         let stored = Override {
             version: 1,
             id: id.clone(),

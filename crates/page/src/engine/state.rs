@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bellwether_model::state::{Batch, Kind, NewEvent, Subject};
-use bellwether_model::{CaseId, DeliveryId, Labels};
+use bellwether_model::{CaseId, DeliveryId, IdSource, Labels};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -47,7 +47,7 @@ pub struct Pager {
     pub(super) batch: Batch,
     pub(super) why: Vec<Reason>,
     /// Drawn once per step; the ids of the step are made from it.
-    pub(super) id_seed: u64,
+    pub(super) ids: StepIds,
 }
 
 #[derive(Debug)]
@@ -82,17 +82,37 @@ pub(super) enum Due {
     Case(CaseId),
 }
 
-/// Numbers from one seed (Steele, Lea, Flood: SplitMix64), so that a step draws one random number however much it
-/// does.
-pub(super) struct StepIds<'a>(&'a mut u64);
+/// The numbers of one step: the one that it drew, then those that follow it.
+#[derive(Debug, Default)]
+pub(super) struct StepIds {
+    next: u64,
+    taken: u64,
+}
 
-impl bellwether_model::IdSource for StepIds<'_> {
+impl StepIds {
+    pub(super) fn begin(ids: &mut dyn IdSource) -> Self {
+        Self {
+            next: ids.next_u64(),
+            taken: 0,
+        }
+    }
+
+    /// Tells the source which numbers are gone.
+    pub(super) fn end(&self, ids: &mut dyn IdSource) {
+        ids.skip(self.taken.saturating_sub(1));
+    }
+}
+
+impl IdSource for StepIds {
     fn next_u64(&mut self) -> u64 {
-        *self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = *self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        let number = self.next;
+        self.skip(1);
+        number
+    }
+
+    fn skip(&mut self, ids: u64) {
+        self.next = self.next.wrapping_add(ids);
+        self.taken += ids;
     }
 }
 
@@ -155,7 +175,7 @@ impl Pager {
             touched: BTreeSet::new(),
             batch: Batch::default(),
             why: Vec::new(),
-            id_seed: 0,
+            ids: StepIds::default(),
         }
     }
 
@@ -209,12 +229,7 @@ impl Pager {
     }
 
     pub(super) fn new_delivery_id(&mut self, now: Timestamp) -> DeliveryId {
-        DeliveryId::new(now, &mut StepIds(&mut self.id_seed))
-    }
-
-    /// A source of ids for the rest of this step.
-    pub(super) fn step_ids(&mut self) -> StepIds<'_> {
-        StepIds(&mut self.id_seed)
+        DeliveryId::new(now, &mut self.ids)
     }
 
     pub(super) fn reason(&mut self, reason: Reason) {

@@ -24,6 +24,10 @@ impl IdSource for Counter {
         self.0 += 1;
         self.0
     }
+
+    fn skip(&mut self, ids: u64) {
+        self.0 += ids;
+    }
 }
 
 pub(super) const START: &str = "2026-03-02T08:00:00Z";

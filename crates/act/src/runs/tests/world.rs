@@ -21,6 +21,10 @@ impl IdSource for CountingIds {
         self.0 += 1;
         self.0
     }
+
+    fn skip(&mut self, ids: u64) {
+        self.0 += ids;
+    }
 }
 
 #[derive(Clone, Debug)]

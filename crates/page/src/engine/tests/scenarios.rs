@@ -1,8 +1,11 @@
 //! Cases and escalation: timelines by example.
 
+use std::collections::BTreeSet;
+
+use bellwether_model::PostedAlert;
 use jiff::SignedDuration;
 
-use super::{World, config};
+use super::{World, alert, config};
 use crate::event::{NewCase, NewOverride, PagerEvent};
 use crate::record::{CaseStatus, Urgency};
 use crate::schedule::OverrideKind;
@@ -33,6 +36,12 @@ const SYMPTOM: &[(&str, &str)] = &[
     ("severity", "page"),
     ("service", "shop"),
 ];
+
+/// Each alert is a group of its own, and is sent at once.
+const STORM: &str = r#"
+route: {receiver: hook, group_by: ["..."], group_wait: 0s}
+receivers: [{name: hook, webhook_configs: [{url: "http://127.0.0.1:9/"}]}]
+"#;
 
 #[test]
 fn fired_paged_acknowledged_resolved() {
@@ -144,7 +153,7 @@ fn a_late_tap_cannot_skip_a_step_twice() {
 #[test]
 fn the_first_page_waits_for_the_diagnosis_but_not_for_ever() {
     let mut world = World::new(TEAM);
-    let mut post = super::alert(SYMPTOM);
+    let mut post = alert(SYMPTOM);
     post.annotations = post.annotations.with("runbook", "slow-shop.md");
     world.post(vec![post.clone()]).seconds(12);
     assert!(world.sent.is_empty(), "waits");
@@ -216,7 +225,7 @@ fn alerts_join_and_raise_the_urgency() {
     world
         .fire(ticket)
         .minutes(2)
-        .post(vec![super::alert(ticket), super::alert(SYMPTOM)])
+        .post(vec![alert(ticket), alert(SYMPTOM)])
         .minutes(2);
     insta::assert_snapshot!(world.timeline());
     assert_eq!(world.pager.cases().len(), 1);
@@ -330,7 +339,7 @@ fn a_crash_at_any_point_goes_on_as_if_nothing_had_been() {
     let run = |crashes: bool| {
         let mut world = World::new(TEAM);
         for minute in 0..40 {
-            world.post(vec![super::alert(SYMPTOM)]);
+            world.post(vec![alert(SYMPTOM)]);
             for _ in 0..6 {
                 world.seconds(10);
                 if crashes && minute % 3 == 0 {
@@ -389,4 +398,31 @@ fn downtime_is_not_taken_for_the_end_of_an_alert() {
     );
     world.minutes(2);
     assert_eq!(world.case().status, CaseStatus::Resolved, "but it was not");
+}
+
+#[test]
+fn the_ids_of_a_storm_differ() {
+    let mut world = World::new(STORM);
+    let storm = |from: usize| -> Vec<PostedAlert> {
+        (from..from + 3_000)
+            .map(|index| {
+                alert(&[
+                    ("alertname", "Down"),
+                    ("instance", &index.to_string()),
+                    ("severity", "page"),
+                ])
+            })
+            .collect()
+    };
+    let mut ids = BTreeSet::new();
+    for from in [0, 3_000] {
+        let alerts = storm(from);
+        let source = "test".to_owned();
+        let event = PagerEvent::Alerts { alerts, source };
+        let decision = world.pager.step(world.now, event, &mut world.ids);
+        for delivery in decision.batch.deliveries {
+            assert!(ids.insert(delivery.id), "{} twice", delivery.id);
+        }
+    }
+    assert!(ids.len() >= 6_000, "{}", ids.len());
 }
