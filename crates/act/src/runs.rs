@@ -502,6 +502,11 @@ impl Runs {
         }
     }
 
+    /// The settings in use.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Settings may change while runs go on.
     pub fn set_settings(&mut self, settings: Settings) {
         self.settings = settings;

@@ -186,10 +186,7 @@ impl App {
             .configure(config.groups(), &config.globals, &self.external_url);
         self.core
             .configure(|flow| flow.set_run_settings(config.runs.clone()));
-        let mut page = (*config.page).clone();
-        if page.external_url.is_empty() {
-            page.external_url.clone_from(&self.external_url);
-        }
+        let page = config.page_here(&self.external_url);
         let event = bellwether_page::PagerEvent::Reconfigure(Arc::new(page));
         if self
             .core

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use bellwether_act::Library;
 use bellwether_act::runs::{Automatic, Settings};
+use bellwether_connect::desktop::Desktop;
+use bellwether_env::vars;
 use bellwether_judge::rules::{GroupConfig, RuleFile};
 use bellwether_judge::slo::Slo;
 use bellwether_model::{Problem, Problems};
@@ -94,6 +96,20 @@ fn read_yaml(file: &Path, problems: &mut Problems) -> Option<(Node, String)> {
 // === impl Config ===
 
 impl Config {
+    /// What the pager works with on this machine.
+    pub fn page_here(&self, external_url: &str) -> PageConfig {
+        let mut page = (*self.page).clone();
+        if page.external_url.is_empty() {
+            external_url.clone_into(&mut page.external_url);
+        }
+        let display = vars::DISPLAY.get().or_else(|| vars::WAYLAND_DISPLAY.get());
+        let path = vars::PATH.get().unwrap_or_default();
+        if !Desktop::is_here(&path, display.as_deref()) {
+            page.leave_out_desktop();
+        }
+        page
+    }
+
     /// Without a file: this host, what is found on it, the default rules, the person at the keyboard.
     pub fn without_file() -> (Self, Problems) {
         let mut problems = Problems::default();

@@ -2,19 +2,20 @@
 //!
 //! Data flow: [`Core::send`] -> queue -> [`run`] takes all that waits, steps [`Flow`] for each, commits one batch,
 //! answers the senders, and only then hands new deliveries to the outbox, wanted work to the planner, and news to
-//! whoever watches. When the store refuses, the batch is kept and tried again: nothing is acted upon before it is
-//! recorded, and nothing recorded is forgotten.
+//! whoever watches. While the store is away the batch is kept and tried again: nothing is acted upon before it is
+//! recorded, and nothing recorded is forgotten. A batch that the store will never take (too large, an id taken) must not
+//! stop the others: the engines go back to what is recorded, and the inputs are taken again one by one.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bellwether_env::{Backoff, Clock, SystemIds};
-use bellwether_flow::{Flow, Input, Wanted, Why};
+use bellwether_flow::{Flow, Input, Outcome, Wanted, Why};
 use bellwether_model::Batch;
 use bellwether_model::state::{Delivery, DeliveryState, Receipt};
-use bellwether_store::Store;
-use jiff::Timestamp;
+use bellwether_store::{Store, StoreError};
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::live::{Live, topics_of};
@@ -27,6 +28,9 @@ const COMMIT_BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(100),
     max: Duration::from_secs(5),
 };
+
+/// How long to leave the engines alone after the store has refused what they want.
+const AFTER_REFUSAL: SignedDuration = SignedDuration::from_secs(5);
 
 /// Handle of the core: cheap to clone.
 #[derive(Clone)]
@@ -41,6 +45,8 @@ pub struct Core {
 pub struct CoreHealth {
     /// Commits that did not succeed at once.
     pub commit_failures: AtomicU64,
+    /// Inputs given up because the store will never take what they led to.
+    pub refused: AtomicU64,
     /// Batches committed.
     pub commits: AtomicU64,
     /// Whether a commit is being retried now: decisions wait for the store.
@@ -56,7 +62,7 @@ pub struct Reply {
 
 struct Message {
     input: Input,
-    reply: Option<oneshot::Sender<Reply>>,
+    reply: Option<oneshot::Sender<Result<Reply, NotTaken>>>,
 }
 
 /// What the core hands on after a commit.
@@ -69,10 +75,16 @@ pub struct Effects {
     pub live: broadcast::Sender<Live>,
 }
 
-/// The core has ended: the process is stopping.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the server is stopping")]
-pub struct Stopped;
+/// An input was not taken; nothing of it was recorded.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NotTaken {
+    /// The core has ended: the process is stopping.
+    #[error("the server is stopping")]
+    Stopped,
+    /// The store will never take what the input led to.
+    #[error("it cannot be recorded: {0}")]
+    Refused(String),
+}
 
 /// The side of the queue that [`run`] reads.
 pub struct Inbox(mpsc::Receiver<Message>);
@@ -92,7 +104,7 @@ impl Core {
     }
 
     /// Gives an input and waits until what it led to is recorded.
-    pub async fn send(&self, input: Input) -> Result<Reply, Stopped> {
+    pub async fn send(&self, input: Input) -> Result<Reply, NotTaken> {
         let (reply, answer) = oneshot::channel();
         self.queue
             .send(Message {
@@ -100,8 +112,8 @@ impl Core {
                 reply: Some(reply),
             })
             .await
-            .map_err(|_| Stopped)?;
-        answer.await.map_err(|_| Stopped)
+            .map_err(|_| NotTaken::Stopped)?;
+        answer.await.map_err(|_| NotTaken::Stopped)?
     }
 
     /// Looks at the engines. Keep it short: the core waits meanwhile.
@@ -128,73 +140,152 @@ pub async fn run(
     clock: Arc<dyn Clock>,
     effects: Effects,
 ) {
-    let (flow, health) = (Arc::clone(&core.flow), Arc::clone(&core.health));
+    let writer = Writer {
+        flow: Arc::clone(&core.flow),
+        health: Arc::clone(&core.health),
+        store,
+        clock,
+        effects,
+    };
     drop(core);
-    let mut wake_at = Some(clock.now());
+    let mut wake_at = Some(writer.clock.now());
     loop {
         let mut messages = Vec::new();
-        let pause = wake_at.map(|at| pause_until(at, clock.now()));
+        let pause = wake_at.map(|at| pause_until(at, writer.clock.now()));
         tokio::select! {
             received = inbox.0.recv_many(&mut messages, TOGETHER) => if received == 0 { return },
             () = sleep_or_never(pause) => {}
         }
-        let now = clock.now();
-        let (batch, wanted, replies, next) = step(&flow, now, messages);
-        wake_at = next;
-        commit(&*store, &health, &batch).await;
-        for (reply, answer) in replies {
-            // A sender that no longer waits is no reason to stop.
-            drop(reply.send(answer));
+        let inputs: Vec<Input> = messages.iter().map(|m| m.input.clone()).collect();
+        let replies: Vec<_> = messages.into_iter().map(|message| message.reply).collect();
+        match writer.take(inputs.clone()).await {
+            Ok((answers, next)) => {
+                wake_at = next;
+                for (reply, answer) in replies.into_iter().zip(answers) {
+                    tell(reply, Ok(answer));
+                }
+            }
+            Err(error) => {
+                writer.step_back(&error).await;
+                for (input, reply) in inputs.into_iter().zip(replies) {
+                    match writer.take(vec![input]).await {
+                        Ok((mut answers, _)) => {
+                            tell(reply, answers.pop().ok_or(NotTaken::Stopped));
+                        }
+                        Err(error) => {
+                            writer.step_back(&error).await;
+                            writer.health.refused.fetch_add(1, Ordering::Relaxed);
+                            tell(reply, Err(NotTaken::Refused(error.to_string())));
+                        }
+                    }
+                }
+                // What is due may be what is refused: not at once again.
+                wake_at = writer.clock.now().checked_add(AFTER_REFUSAL).ok();
+            }
         }
-        hand_on(batch, wanted, &effects);
     }
 }
 
-type Stepped = (
-    Batch,
-    Vec<Wanted>,
-    Vec<(oneshot::Sender<Reply>, Reply)>,
-    Option<Timestamp>,
-);
+/// What the one writer needs.
+struct Writer {
+    flow: Arc<RwLock<Flow>>,
+    health: Arc<CoreHealth>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    effects: Effects,
+}
 
-/// Steps the flow for each message; without one, for the time that has passed.
-fn step(flow: &RwLock<Flow>, now: Timestamp, messages: Vec<Message>) -> Stepped {
+fn tell(to: Option<oneshot::Sender<Result<Reply, NotTaken>>>, answer: Result<Reply, NotTaken>) {
+    if let Some(to) = to {
+        // A sender that no longer waits is no reason to stop.
+        drop(to.send(answer));
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// Steps the engines for each input, then for the time that has passed; commits; hands on. Answers one reply per
+    /// input and when to wake; an error is a refusal for good.
+    async fn take(
+        &self,
+        inputs: Vec<Input>,
+    ) -> Result<(Vec<Reply>, Option<Timestamp>), StoreError> {
+        let (batch, wanted, replies, next) = step(&self.flow, self.clock.now(), inputs);
+        self.commit(&batch).await?;
+        hand_on(batch, wanted, &self.effects);
+        Ok((replies, next))
+    }
+
+    /// Commits, again and again while the store is away: nothing is acted upon before it is recorded.
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut attempt = 0_u32;
+        while let Err(error) = self.store.commit(batch.clone(), None).await {
+            if error.is_refusal() {
+                return Err(error);
+            }
+            self.failed(&mut attempt, &error, "state could not be written");
+            pause(COMMIT_BACKOFF.pause(attempt, 0)).await;
+        }
+        self.health.commits.fetch_add(1, Ordering::Relaxed);
+        self.health
+            .waiting_for_store
+            .store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The engines have decided what will never be recorded: they go on from what is.
+    async fn step_back(&self, error: &StoreError) {
+        tracing::error!(%error, "the store will never take this; going on from what is recorded");
+        let mut records = Vec::new();
+        let mut attempt = 0_u32;
+        for kind in bellwether_flow::kinds() {
+            loop {
+                match self.store.load(kind).await {
+                    Ok(loaded) => break records.extend(loaded),
+                    Err(error) => {
+                        self.failed(&mut attempt, &error, "state could not be read");
+                        pause(COMMIT_BACKOFF.pause(attempt, 0)).await;
+                    }
+                }
+            }
+        }
+        let mut flow = self.flow.write().unwrap_or_else(PoisonError::into_inner);
+        let unreadable = flow.step_back(&records, self.clock.now());
+        if !unreadable.0.is_empty() {
+            tracing::error!("some state could not be read and was left aside:\n{unreadable}");
+        }
+    }
+
+    fn failed(&self, attempt: &mut u32, error: &StoreError, what: &str) {
+        *attempt = attempt.saturating_add(1);
+        self.health.commit_failures.fetch_add(1, Ordering::Relaxed);
+        self.health.waiting_for_store.store(true, Ordering::Relaxed);
+        if attempt.is_power_of_two() {
+            tracing::error!(attempt, %error, "{what}; trying again");
+        }
+    }
+}
+
+type Stepped = (Batch, Vec<Wanted>, Vec<Reply>, Option<Timestamp>);
+
+fn step(flow: &RwLock<Flow>, now: Timestamp, inputs: Vec<Input>) -> Stepped {
     let mut flow = flow.write().unwrap_or_else(PoisonError::into_inner);
     let (mut batch, mut wanted, mut replies) = (Batch::default(), Vec::new(), Vec::new());
-    let tick = Message {
-        input: Input::Tick,
-        reply: None,
-    };
-    let mut wake_at = None;
-    for message in messages.into_iter().chain([tick]) {
-        let outcome = flow.handle(now, message.input, &mut SystemIds);
+    let mut add = |outcome: Outcome| {
         batch.append(outcome.batch);
         wanted.extend(outcome.wanted);
-        wake_at = outcome.wake_at;
-        if let Some(reply) = message.reply {
-            replies.push((reply, Reply { why: outcome.why }));
-        }
+        (outcome.why, outcome.wake_at)
+    };
+    for input in inputs {
+        let (why, _) = add(flow.handle(now, input, &mut SystemIds));
+        replies.push(Reply { why });
     }
+    let (_, wake_at) = add(flow.handle(now, Input::Tick, &mut SystemIds));
     (batch, wanted, replies, wake_at)
-}
-
-/// Commits, again and again until it succeeds: nothing is acted upon before it is recorded.
-async fn commit(store: &dyn Store, health: &CoreHealth, batch: &Batch) {
-    if batch.is_empty() {
-        return;
-    }
-    let mut attempt = 0_u32;
-    while let Err(error) = store.commit(batch.clone(), None).await {
-        attempt = attempt.saturating_add(1);
-        health.commit_failures.fetch_add(1, Ordering::Relaxed);
-        health.waiting_for_store.store(true, Ordering::Relaxed);
-        if attempt.is_power_of_two() {
-            tracing::error!(attempt, %error, "state could not be written; trying again");
-        }
-        pause(COMMIT_BACKOFF.pause(attempt, 0)).await;
-    }
-    health.commits.fetch_add(1, Ordering::Relaxed);
-    health.waiting_for_store.store(false, Ordering::Relaxed);
 }
 
 fn hand_on(batch: Batch, wanted: Vec<Wanted>, effects: &Effects) {
@@ -241,5 +332,85 @@ async fn sleep_or_never(duration: Option<Duration>) {
     match duration {
         Some(duration) => pause(duration).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_act::runs::Settings;
+    use bellwether_env::SystemClock;
+    use bellwether_model::{Labels, Problems};
+    use bellwether_page::PagerEvent;
+    use bellwether_page::config::{PageConfig, ReadOptions};
+    use bellwether_page::event::NewCase;
+    use bellwether_page::record::Urgency;
+    use bellwether_store::MemoryStore;
+    use bellwether_yaml::{MapReader, parse};
+
+    use super::*;
+
+    fn flow() -> Flow {
+        let mut problems = Problems::default();
+        let text = "receivers: [{name: you, page_configs: [{}]}]\nroute: {receiver: you}\n";
+        let node = parse("test.yml", text, &mut problems).unwrap();
+        let mut map = MapReader::new(&node, "config", &mut problems);
+        let config = PageConfig::read(&mut map, &ReadOptions::default());
+        map.finish();
+        let now = SystemClock::new().now();
+        Flow::restore(Arc::new(config), Settings::default(), &[], now).0
+    }
+
+    fn open(title: &str) -> Input {
+        Input::Page(PagerEvent::OpenCase(NewCase {
+            title: title.to_owned(),
+            summary: String::new(),
+            labels: Labels::default(),
+            annotations: Labels::default(),
+            urgency: Urgency::High,
+            policy: None,
+            actor: "test".to_owned(),
+        }))
+    }
+
+    #[tokio::test]
+    async fn what_the_store_will_never_take_stops_nobody_else() {
+        let store = Arc::new(MemoryStore::default());
+        let (core, inbox) = Core::new(flow());
+        let mut poison = Batch::default();
+        let body = serde_json::Value::String("x".repeat(64 << 20));
+        poison.put(bellwether_model::state::Kind("user"), "big", &body, None);
+        let (deliveries, _performed) = mpsc::unbounded_channel();
+        let (wanted, _planned) = mpsc::unbounded_channel();
+        let (live, _) = broadcast::channel(8);
+        let effects = Effects {
+            deliveries,
+            wanted,
+            live,
+        };
+        // All three wait when the core begins, and so share one commit.
+        let work = async {
+            let first = core.send(open("first"));
+            let refused = core.send(Input::Record(poison));
+            let last = core.send(open("last"));
+            let all = tokio::join!(first, refused, last);
+            let titles = core.view(|flow| {
+                let mut titles: Vec<_> =
+                    flow.pager.cases().iter().map(|c| c.title.clone()).collect();
+                titles.sort();
+                titles
+            });
+            assert!(all.0.is_ok() && all.2.is_ok());
+            assert!(matches!(all.1, Err(NotTaken::Refused(_))));
+            assert_eq!(titles, ["first", "last"]);
+            assert_eq!(core.health().refused.load(Ordering::Relaxed), 1);
+        };
+        let clock = Arc::new(SystemClock::new());
+        tokio::select! {
+            biased;
+            () = work => {}
+            () = run(core.clone(), inbox, Arc::clone(&store) as _, clock, effects) => {}
+        }
+        let stored = store.load(bellwether_page::record::CASE).await.unwrap();
+        assert_eq!(stored.len(), 2);
     }
 }

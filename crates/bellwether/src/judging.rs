@@ -19,6 +19,7 @@ use jiff::SignedDuration;
 use tokio::sync::mpsc;
 
 use crate::app::App;
+use crate::core::NotTaken;
 use crate::core::{pause, pause_until};
 use crate::live::Live;
 
@@ -95,7 +96,7 @@ pub async fn run(app: Arc<App>, mut commands: Commands, records: Vec<Record>) {
                     engine.hold_firing(now + hold_after_start(&app));
                 }
                 publish(&app, &engine);
-                if app.core.send(Input::Record(batch)).await.is_err() {
+                if record(&app, Input::Record(batch)).await.is_err() {
                     return;
                 }
             }
@@ -129,8 +130,23 @@ fn publish(app: &App, engine: &Mutex<RuleEngine>) {
     drop(app.live.send(Live::Changed(["rules".to_owned()].into())));
 }
 
+/// Gives the core what was judged. What the store refuses is a failure of these rules; the others go on.
+async fn record(app: &App, input: Input) -> Result<(), Stopping> {
+    match app.core.send(input).await {
+        Ok(_) => Ok(()),
+        Err(NotTaken::Stopped) => Err(Stopping),
+        Err(NotTaken::Refused(_)) => {
+            app.judge.failures.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+}
+
+/// The process is stopping.
+struct Stopping;
+
 /// Evaluates every group whose slot has come.
-async fn tick(app: &Arc<App>, engine: &Arc<Mutex<RuleEngine>>) -> Result<(), crate::core::Stopped> {
+async fn tick(app: &Arc<App>, engine: &Arc<Mutex<RuleEngine>>) -> Result<(), Stopping> {
     let (due, expired) = {
         let mut engine = lock(engine);
         let now = app.clock.now();
@@ -181,7 +197,7 @@ async fn tick(app: &Arc<App>, engine: &Arc<Mutex<RuleEngine>>) -> Result<(), cra
         }
         append(app, &samples);
         if !alerts.is_empty() || !batch.is_empty() {
-            app.core.send(Input::Judged { batch, alerts }).await?;
+            record(app, Input::Judged { batch, alerts }).await?;
         }
     }
     if evaluated {

@@ -37,7 +37,7 @@ pub enum PlanError {
     #[error("the plan has changed since you saw it: look at it again")]
     Changed,
     #[error(transparent)]
-    Stopped(#[from] crate::core::Stopped),
+    NotTaken(#[from] crate::core::NotTaken),
 }
 
 /// Starts the runs that the engines want, one task each.

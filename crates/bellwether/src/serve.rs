@@ -80,10 +80,7 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
 
     let records = load_records(&*store).await?;
     let now = clock.now();
-    let mut page = (*config.page).clone();
-    if page.external_url.is_empty() {
-        page.external_url.clone_from(&external_url);
-    }
+    let page = config.page_here(&external_url);
     let (flow, unreadable) = Flow::restore(Arc::new(page), config.runs.clone(), &records, now);
     if !unreadable.0.is_empty() {
         tracing::error!("some state could not be read and was left aside:\n{unreadable}");

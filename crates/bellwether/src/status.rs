@@ -185,6 +185,11 @@ pub async fn metrics_text(app: &App) -> String {
             "Commits that had to be repeated.",
             load(&core.commit_failures),
         ),
+        (
+            "bellwether_state_refused_total",
+            "Inputs given up because the store would never take what they led to.",
+            load(&core.refused),
+        ),
     ] {
         family(name, "counter", help, &one(value));
     }

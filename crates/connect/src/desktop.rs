@@ -9,6 +9,7 @@ use tokio::process::Command;
 
 use crate::channel::{Attempt, Blame, BoxFuture, Channel, Outcome, Priority};
 
+const PROGRAM: &str = "notify-send";
 const MAX_TEXT: usize = 1000;
 
 /// Shows notifications on the desktop of whoever started the server.
@@ -23,7 +24,7 @@ pub struct Desktop {
 impl Desktop {
     /// A channel through `notify-send`.
     pub fn new() -> Self {
-        Self::with_program("notify-send")
+        Self::with_program(PROGRAM)
     }
 
     /// A channel through a program that takes `notify-send`'s arguments.
@@ -32,6 +33,13 @@ impl Desktop {
             program: program.to_owned(),
             said: AtomicBool::new(false),
         }
+    }
+
+    /// Whether this machine can show notifications: `notify-send` is in one of the folders of `path`, and there is a
+    /// display.
+    pub fn is_here(path: &str, display: Option<&str>) -> bool {
+        display.is_some()
+            && std::env::split_paths(path).any(|folder| folder.join(PROGRAM).is_file())
     }
 
     async fn notify(&self, attempt: &Attempt) -> Outcome {

@@ -44,9 +44,35 @@ pub const NO_COLOR: Var = Var {
     name: "NO_COLOR",
     meaning: "any value: no colour in the terminal",
 };
+/// Where programs are.
+pub const PATH: Var = Var {
+    name: "PATH",
+    meaning: "where notify-send is looked for",
+};
+/// The desktop of X11.
+pub const DISPLAY: Var = Var {
+    name: "DISPLAY",
+    meaning: "there is a desktop that notifications can be shown on",
+};
+/// The desktop of Wayland.
+pub const WAYLAND_DISPLAY: Var = Var {
+    name: "WAYLAND_DISPLAY",
+    meaning: "as DISPLAY",
+};
 
 /// All of them, for the documentation.
-pub const ALL: [Var; 7] = [LOG, LOG_FORMAT, STATE, TOKEN, SERVER, CI, NO_COLOR];
+pub const ALL: [Var; 10] = [
+    LOG,
+    LOG_FORMAT,
+    STATE,
+    TOKEN,
+    SERVER,
+    CI,
+    NO_COLOR,
+    PATH,
+    DISPLAY,
+    WAYLAND_DISPLAY,
+];
 
 impl Var {
     /// The value, when it is set and not empty.

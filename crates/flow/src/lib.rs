@@ -118,6 +118,15 @@ impl Flow {
         )
     }
 
+    /// Forgets what was decided since `records` and goes on from them, with the same configuration.
+    pub fn step_back(&mut self, records: &[Record], now: Timestamp) -> Problems {
+        let config = Arc::clone(self.pager.config());
+        let settings = self.runs.settings().clone();
+        let (flow, problems) = Self::restore(config, settings, records, now);
+        *self = flow;
+        problems
+    }
+
     /// Takes new settings of the runs; what is under way goes on.
     pub fn set_run_settings(&mut self, settings: Settings) {
         self.automatic = settings.automatic.clone();

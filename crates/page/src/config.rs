@@ -308,6 +308,16 @@ impl Default for PageConfig {
 }
 
 impl PageConfig {
+    /// Leaves desktop notifications out of the rules that people have by default: this machine shows none.
+    pub fn leave_out_desktop(&mut self) {
+        for person in &mut self.oncall.people.values_mut() {
+            let default = oncall::default_high(person.email.as_deref(), person.ntfy.as_ref());
+            if person.high == default {
+                person.high.retain(|rule| rule.channel != Channel::Desktop);
+            }
+        }
+    }
+
     /// Reads the sections of [`SECTIONS`] from the root map of a configuration; the caller reads the other keys and
     /// calls `finish`. A section that is absent has its default. Errors are in the map's problems: when there are
     /// any, do not use the result.

@@ -80,4 +80,15 @@ impl StoreError {
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
+
+    /// Whether the batch itself is at fault: repeating it will never succeed, and nothing of it was stored.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Conflict { .. }
+                | Self::IdTaken { .. }
+                | Self::TooLarge { .. }
+                | Self::TooDeep { .. }
+        )
+    }
 }

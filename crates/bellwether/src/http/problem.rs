@@ -4,6 +4,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::core::NotTaken;
+
 /// An error with a stable word, a sentence, and what to do.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -72,13 +74,13 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<crate::core::Stopped> for Problem {
-    fn from(stopped: crate::core::Stopped) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "stopping",
-            stopped.to_string(),
-        )
+impl From<NotTaken> for Problem {
+    fn from(why: NotTaken) -> Self {
+        let (status, kind) = match &why {
+            NotTaken::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            NotTaken::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused"),
+        };
+        Self::new(status, kind, why.to_string())
     }
 }
 
@@ -102,7 +104,7 @@ impl From<crate::planning::PlanError> for Problem {
             }
             PlanError::NotRunnable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             PlanError::Changed => StatusCode::CONFLICT,
-            PlanError::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
+            PlanError::NotTaken(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, "plan", error.to_string())
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use bellwether_model::{Labels, Problems};
 use bellwether_yaml::{MapReader, parse};
 
-use super::{PageConfig, ReadOptions, Settings};
+use super::{Channel, PageConfig, ReadOptions, Settings};
 use crate::matchers::Mode;
 use crate::schedule::Turn;
 
@@ -369,4 +369,18 @@ proptest::proptest! {
         let _ignored = ours(&format!("oncall:\n  people: {text}"));
         let _ignored = alertmanager(&format!("route: {text}\nreceivers: {text}"));
     }
+}
+
+#[test]
+fn without_a_desktop_only_those_who_ask_for_it_are_told_there() {
+    let (mut config, problems) =
+        ours("oncall: {people: {ana: {}, bo: {rules: {high: [desktop, terminal]}}}}");
+    assert_eq!(problems, "");
+    config.leave_out_desktop();
+    let channels = |person: &str| -> Vec<Channel> {
+        let rules = &config.oncall.people[person].high;
+        rules.iter().map(|rule| rule.channel).collect()
+    };
+    assert_eq!(channels("ana"), [Channel::Terminal, Channel::Browser]);
+    assert_eq!(channels("bo"), [Channel::Desktop, Channel::Terminal]);
 }
