@@ -21,6 +21,7 @@ use tokio::sync::broadcast;
 use crate::config::Config;
 use crate::core::Core;
 use crate::http::auth::Auth;
+use crate::http::limits::Limits;
 use crate::judging::Judge;
 use crate::links::Links;
 use crate::live::Live;
@@ -36,6 +37,8 @@ pub struct App {
     pub scrapes: ScrapeManager,
     pub judge: Judge,
     pub auth: Mutex<Auth>,
+    /// How much each caller from elsewhere may ask.
+    pub limits: Mutex<Limits>,
     pub links: Links,
     pub live: broadcast::Sender<Live>,
     /// Where it listens.
@@ -105,6 +108,7 @@ impl App {
             scrapes: parts.scrapes,
             judge: parts.judge,
             auth: Mutex::new(parts.auth),
+            limits: Mutex::default(),
             links: parts.links,
             live: parts.live,
             listen: parts.listen,

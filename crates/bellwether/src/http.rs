@@ -6,6 +6,7 @@
 pub mod api;
 pub mod auth;
 pub mod guard;
+pub mod limits;
 pub mod problem;
 pub mod prometheus;
 pub mod rules;

@@ -34,6 +34,9 @@ const SESSION_LIFE: SignedDuration = SignedDuration::from_hours(24 * 14);
 const TICKET_LIFE: SignedDuration = SignedDuration::from_hours(24);
 /// Failed logins per name and minute before further ones wait.
 const FAILURES_MAX: usize = 5;
+/// Names whose attempts are counted; strangers have their own limit besides.
+const NAMES_MAX: usize = 10_000;
+const NAME_MAX: usize = 64;
 const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=200;
 
 /// What a caller may do. Later ones include nothing of the earlier ones: scopes are given one by one.
@@ -243,12 +246,17 @@ impl Auth {
             times.retain(|time| now.duration_since(*time) < SignedDuration::from_secs(60));
             !times.is_empty()
         });
+        let counted: String = name.chars().take(NAME_MAX).collect();
         if self
             .failures
-            .get(name)
+            .get(&counted)
             .is_some_and(|times| times.len() >= FAILURES_MAX)
         {
             return Err(AuthError::TooMany);
+        }
+        // Counted before the slow check: many at once must not pass together.
+        if self.failures.len() < NAMES_MAX || self.failures.contains_key(&counted) {
+            self.failures.entry(counted).or_default().push(now);
         }
         const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
             AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -266,14 +274,9 @@ impl Auth {
         now: Timestamp,
     ) -> Result<Login, AuthError> {
         if !verified || !self.users.contains_key(name) {
-            if self.failures.len() < 10_000 {
-                self.failures
-                    .entry(name.chars().take(64).collect())
-                    .or_default()
-                    .push(now);
-            }
             return Err(AuthError::Wrong);
         }
+        self.failures.remove(name);
         Ok(self.begin(Batch::default(), name, now))
     }
 

@@ -1,11 +1,14 @@
 //! The door: who is asking, may they, and does the request come from where it should.
 //!
 //! - A request over loopback may read without saying who it is, unless its `Host` is foreign (a page elsewhere that
-//!   rebinds a name to 127.0.0.1 gets nothing). Everything else needs a session or an API token.
+//!   rebinds a name to 127.0.0.1 gets nothing) or the external address says that a proxy lets others in. Everything
+//!   else needs a session or an API token.
+//! - Callers from elsewhere send so many requests and no more ([`limits`](super::limits)).
 //! - A session that changes something must carry its CSRF token (header `X-CSRF-Token` or form field `csrf`).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -14,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
 use crate::http::auth::{COOKIE, Identity, Scope};
+use crate::http::limits;
 use crate::http::problem::Problem;
 
 /// Header that carries the CSRF token.
@@ -55,24 +59,53 @@ pub async fn identify(State(app): State<Arc<App>>, mut request: Request, next: N
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()
         .map(|info| info.0.ip());
-    let local = app.listen.ip().is_loopback() && peer.is_some_and(|ip| ip.is_loopback());
+    let local = app.listen.ip().is_loopback()
+        && peer.is_some_and(|ip| ip.is_loopback())
+        && host_of(&app.external_url).is_some_and(names_loopback);
+    let host = headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok());
     let identity = match known {
         Some(identity) => Some(identity),
-        None if local && host_is_ours(headers, &app) => Some(Identity::anonymous()),
+        None if local && host.is_some_and(names_loopback) => Some(Identity::anonymous()),
         None => None,
     };
+    if let Some(peer) = peer.filter(|_| !local)
+        && let Err(wait) = app
+            .limits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(counted(identity.as_ref(), peer), app.clock.monotonic())
+    {
+        return too_many(wait);
+    }
     if let Some(identity) = identity {
         request.extensions_mut().insert(Caller(identity));
     }
     next.run(request).await
 }
 
-/// Whether the `Host` header names loopback or the external address.
-fn host_is_ours(headers: &HeaderMap, app: &App) -> bool {
-    let host = headers
-        .get(header::HOST)
-        .and_then(|value| value.to_str().ok());
-    host.is_some_and(|host| names_loopback(host) || names(&app.external_url, host))
+/// Who a request is counted for.
+fn counted(identity: Option<&Identity>, peer: IpAddr) -> limits::Caller {
+    match identity {
+        Some(identity) if identity.csrf.is_some() => limits::Caller::Person(identity.actor.clone()),
+        Some(identity) => limits::Caller::Machine(identity.actor.clone()),
+        None => limits::Caller::stranger(peer),
+    }
+}
+
+fn too_many(wait: Duration) -> Response {
+    let seconds = (wait.as_secs() + 1).to_string();
+    let problem = Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_requests",
+        "too many requests from you",
+    );
+    let mut response = problem.into_response();
+    if let Ok(value) = seconds.parse() {
+        response.headers_mut().insert(header::RETRY_AFTER, value);
+    }
+    response
 }
 
 /// `localhost` or an address of loopback, with or without a port. Only a whole address counts: `127.0.0.1.example.org`
@@ -89,11 +122,9 @@ fn names_loopback(host: &str) -> bool {
     name == "localhost" || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Whether a URL's host and port are `host`.
-fn names(url: &str, host: &str) -> bool {
-    url.split("//")
-        .nth(1)
-        .is_some_and(|rest| rest.split('/').next() == Some(host))
+/// Host and port of a URL.
+fn host_of(url: &str) -> Option<&str> {
+    url.split("//").nth(1)?.split('/').next()
 }
 
 /// Lets a request through when its caller has a scope, and, for a change through a session, its CSRF token.
@@ -181,10 +212,7 @@ mod tests {
         ] {
             assert!(!names_loopback(host), "{host}");
         }
-        assert!(names("https://us.example.org/x", "us.example.org"));
-        assert!(!names(
-            "https://us.example.org",
-            "us.example.org.evil.example"
-        ));
+        assert_eq!(host_of("https://us.example.org/x"), Some("us.example.org"));
+        assert_eq!(host_of("nonsense"), None);
     }
 }

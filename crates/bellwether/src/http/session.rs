@@ -81,16 +81,19 @@ async fn login_page(
         .follow_link(&query.ticket, now);
     match followed {
         Ok(login) => begin(&app, login, &query.next).await,
-        Err(error) => Ok(refused(pages::login(
-            &app,
-            &query.next,
-            Some(&error.to_string()),
-        ))),
+        Err(error) => Ok(refused(
+            &error,
+            pages::login(&app, &query.next, Some(&error.to_string())),
+        )),
     }
 }
 
-fn refused(page: impl IntoResponse) -> Response {
-    (StatusCode::UNAUTHORIZED, page).into_response()
+fn refused(error: &AuthError, page: impl IntoResponse) -> Response {
+    let status = match error {
+        AuthError::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::UNAUTHORIZED,
+    };
+    (status, page).into_response()
 }
 
 #[derive(Deserialize)]
@@ -141,11 +144,10 @@ async fn log_in(
     };
     match login {
         Ok(login) => begin(&app, login, &form.next).await,
-        Err(error) => Ok(refused(pages::login(
-            &app,
-            &form.next,
-            Some(&error.to_string()),
-        ))),
+        Err(error) => Ok(refused(
+            &error,
+            pages::login(&app, &form.next, Some(&error.to_string())),
+        )),
     }
 }
 
@@ -159,11 +161,10 @@ async fn setup_page(State(app): State<Arc<App>>, Query(query): Query<Ticket>) ->
     if good {
         pages::setup(&app, &query.ticket, None).into_response()
     } else {
-        refused(pages::login(
-            &app,
-            "/",
-            Some(&AuthError::Ticket.to_string()),
-        ))
+        refused(
+            &AuthError::Ticket,
+            pages::login(&app, "/", Some(&AuthError::Ticket.to_string())),
+        )
     }
 }
 
@@ -179,22 +180,21 @@ async fn set_up(
         .unwrap_or_else(PoisonError::into_inner)
         .ticket_is_good(&ticket, now)
     {
-        return Ok(refused(pages::login(
-            &app,
-            "/",
-            Some(&AuthError::Ticket.to_string()),
-        )));
+        return Ok(refused(
+            &AuthError::Ticket,
+            pages::login(&app, "/", Some(&AuthError::Ticket.to_string())),
+        ));
     }
     if form
         .password2
         .as_deref()
         .is_some_and(|again| again != password.expose())
     {
-        return Ok(refused(pages::setup(
-            &app,
-            &form.ticket,
-            Some("the two passwords differ"),
-        )));
+        let differ = AuthError::Invalid("the two passwords differ".to_owned());
+        return Ok(refused(
+            &differ,
+            pages::setup(&app, &form.ticket, Some(&differ.to_string())),
+        ));
     }
     let hash = off_loop(move || hash_password(&password)).await?;
     let login = hash.and_then(|hash| {
@@ -205,11 +205,10 @@ async fn set_up(
     });
     match login {
         Ok(login) => begin(&app, login, "/").await,
-        Err(error) => Ok(refused(pages::setup(
-            &app,
-            &form.ticket,
-            Some(&error.to_string()),
-        ))),
+        Err(error) => Ok(refused(
+            &error,
+            pages::setup(&app, &form.ticket, Some(&error.to_string())),
+        )),
     }
 }
 
