@@ -17,6 +17,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("page", &["model", "yaml", "template"]),
     ("act", &["model", "yaml", "promql"]),
     ("flow", &["model", "judge", "page", "act", "promql"]),
+    ("stats", &[]),
+    ("lab", &["model", "yaml", "stats"]),
     ("ui", &["model"]),
     ("observe", &["model", "env", "yaml"]),
     ("series", &["model", "env"]),
