@@ -23,6 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("observe", &["model", "env", "yaml"]),
     ("series", &["model", "env"]),
     ("store", &["model", "env"]),
+    ("remote", &["model"]),
     ("connect", &["model", "env"]),
     (
         "sim",

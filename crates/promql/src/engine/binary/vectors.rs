@@ -6,7 +6,7 @@ use bellwether_model::Labels;
 use bellwether_model::labels::METRIC_NAME;
 
 use super::element::{Element, apply};
-use crate::ast::{BinaryExpr, BinaryOp, Cardinality, VectorMatching};
+use crate::ast::{BinaryExpr, BinaryOp, Cardinality, Expr, VectorMatching};
 use crate::engine::eval::{Context, Evaluated, Sink};
 use crate::engine::series::{ABSENT, Collector, Grid, Sample, Series, without_name};
 use crate::error::QueryError;
@@ -51,6 +51,23 @@ impl Sides {
     }
 }
 
+/// Whether evaluating may fail because of the data, so that it must be evaluated even if nothing needs the result.
+fn may_fail(expr: &Expr) -> bool {
+    let mut may = false;
+    expr.walk(&mut |node| {
+        may |= match node {
+            Expr::Binary(e) => e.matching.is_some() && !e.op.is_set(),
+            Expr::Call(e) => matches!(
+                e.function.name,
+                "info" | "label_replace" | "label_join" | "double_exponential_smoothing"
+            ),
+            Expr::Aggregate(e) => e.op == crate::ast::AggregateOp::CountValues,
+            _ => false,
+        };
+    });
+    may
+}
+
 impl Context<'_> {
     pub(super) fn stream_vectors(
         &self,
@@ -61,7 +78,8 @@ impl Context<'_> {
         let default = VectorMatching::default();
         let matching = binary.matching.as_ref().unwrap_or(&default);
         let left = self.eval(&binary.lhs, grid)?;
-        if left.is_empty() && matches!(binary.op, BinaryOp::And | BinaryOp::Unless) {
+        let prunes = matches!(binary.op, BinaryOp::And | BinaryOp::Unless);
+        if left.is_empty() && prunes && !may_fail(&binary.rhs) {
             return Ok(());
         }
         let right = self.eval(&binary.rhs, grid)?;
@@ -176,6 +194,11 @@ impl Context<'_> {
                 }
                 let slot = &mut right_at[sides.right_signature[index]];
                 if let Some(other) = *slot {
+                    let fills = fill_left.is_some() || fill_right.is_some();
+                    if !fills && !sides.left.iter().any(|series| series.has(step)) {
+                        // Nothing can match: upstream does not look for repeats then.
+                        break;
+                    }
                     return Err(duplicate(matching, series, &sides.right[other]));
                 }
                 *slot = Some(index);
@@ -213,6 +236,7 @@ impl Context<'_> {
                         &of(&sides.right, right, other),
                     )
                 });
+                // Since 3.11 a pair that the comparison drops counts as a match too.
                 note_match(matching, &mut matched[number], labels)?;
                 if !keep && !binary.return_bool {
                     return Ok(());

@@ -39,9 +39,23 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-fn part(name: &str, seconds: i64) -> Option<i64> {
-    let days = seconds.div_euclid(86_400);
-    let of_day = seconds.rem_euclid(86_400);
+/// The time that Go makes of a number of seconds (on amd64): what does not fit is the smallest integer, and a time before
+/// its calendar's first day goes on at the calendar's end.
+fn unix_seconds(seconds: f64) -> i128 {
+    /// From Go's first day to 1970.
+    const GO_EPOCH: i128 = 9_223_372_028_715_321_600;
+    // 2^63 is the first float that does not fit.
+    let whole = if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&seconds) {
+        i128::from(seconds as i64)
+    } else {
+        i128::from(i64::MIN)
+    };
+    (whole + GO_EPOCH).rem_euclid(1 << 64) - GO_EPOCH
+}
+
+fn part(name: &str, seconds: i128) -> Option<i64> {
+    let days = seconds.div_euclid(86_400) as i64;
+    let of_day = seconds.rem_euclid(86_400) as i64;
     let (year, month, day) = civil(days);
     Some(match name {
         "minute" => of_day / 60 % 60,
@@ -63,11 +77,7 @@ impl Context<'_> {
         if part(name, 0).is_none() {
             return Err(QueryError::execution(format!("unknown function {name:?}")));
         }
-        // Far enough for any calendar, and far from overflow.
-        let of = |seconds: f64| {
-            let seconds = seconds.clamp(-1e15, 1e15) as i64;
-            part(name, seconds).map_or(f64::NAN, |v| v as f64)
-        };
+        let of = |seconds: f64| part(name, unix_seconds(seconds)).map_or(f64::NAN, |v| v as f64);
         let Some(arg) = call.args.first() else {
             let values = (0..grid.len)
                 .map(|step| of((grid.time(step) / 1000) as f64))
