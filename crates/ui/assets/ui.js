@@ -177,45 +177,77 @@
       }
     }, 400);
   };
-  // A page that is left may be kept for "back": its connection must not be, a browser has six to one server.
+  // A browser has six connections to one server: of all open pages one listens and tells the others, where the browser
+  // can agree on one. A page that is left may be kept for "back": it must not keep the connection.
+  const shared =
+    navigator.locks && "BroadcastChannel" in window ? new BroadcastChannel("bellwether") : null;
   let source;
-  addEventListener("pagehide", () => source?.close());
+  let turn;
+  const heard = ({ connection, news }) => {
+    if (connection) {
+      if (state === "lost" && connection === "on") refresh();
+      state = connection;
+      markLive();
+    }
+    if (!news) return;
+    const mine = (main()?.dataset.topics || "").split(" ");
+    if ((news.topics || []).some((topic) => mine.includes(topic) || topic === "all")) {
+      stale = true;
+      refresh();
+    }
+    if (news.page) paged(news.page);
+    if (news.output) {
+      const { run, step, text } = news.output;
+      for (const pre of all(`[data-out="${CSS.escape(`${run}/${step}`)}"]`)) {
+        pre.textContent += text;
+        pre.scrollTop = pre.scrollHeight;
+      }
+    }
+  };
+  const spread = (what) => {
+    heard(what);
+    shared?.postMessage(what);
+  };
+  if (shared) {
+    shared.onmessage = ({ data }) => {
+      if (!data.ask) heard(data);
+      else if (source) shared.postMessage({ connection: state });
+    };
+  }
+  const connect = () => {
+    source = new EventSource("/ui/live");
+    source.onopen = () => spread({ connection: "on" });
+    source.onerror = () => {
+      spread({ connection: "lost" });
+      // Closed for good (signed out, server error): begin anew, slowly.
+      if (source?.readyState === 2) setTimeout(() => source && connect(), 10_000);
+    };
+    source.onmessage = (event) => spread({ news: JSON.parse(event.data) });
+  };
+  const listen = () => {
+    if (!find("[data-live]") || !("EventSource" in window)) return;
+    if (!shared) return connect();
+    shared.postMessage({ ask: true });
+    turn = new AbortController();
+    const { signal } = turn;
+    const hold = () =>
+      new Promise((over) => {
+        if (signal.aborted) return over();
+        signal.addEventListener("abort", over);
+        connect();
+      });
+    navigator.locks.request("bellwether", { signal }, hold).catch(() => {});
+  };
+  addEventListener("pagehide", () => {
+    source?.close();
+    source = undefined;
+    turn?.abort();
+  });
   addEventListener("pageshow", (event) => {
     if (!event.persisted) return;
     listen();
     refresh();
   });
-  const listen = () => {
-    if (!find("[data-live]") || !("EventSource" in window)) return;
-    source = new EventSource("/ui/live");
-    source.onopen = () => {
-      if (state === "lost") refresh();
-      state = "on";
-      markLive();
-    };
-    source.onerror = () => {
-      state = "lost";
-      markLive();
-      // Closed for good (signed out, server error): begin anew, slowly.
-      if (source.readyState === 2) setTimeout(listen, 10_000);
-    };
-    source.onmessage = (event) => {
-      const news = JSON.parse(event.data);
-      const mine = (main()?.dataset.topics || "").split(" ");
-      if ((news.topics || []).some((topic) => mine.includes(topic) || topic === "all")) {
-        stale = true;
-        refresh();
-      }
-      if (news.page) paged(news.page);
-      if (news.output) {
-        const { run, step, text } = news.output;
-        for (const pre of all(`[data-out="${CSS.escape(`${run}/${step}`)}"]`)) {
-          pre.textContent += text;
-          pre.scrollTop = pre.scrollHeight;
-        }
-      }
-    };
-  };
   let stale = false;
   doc.addEventListener("visibilitychange", () => {
     if (!doc.hidden && stale) {

@@ -12,6 +12,7 @@ fn keys_lead_to_a_case_and_take_it_and_forms_need_no_script() {
         let browser = stage.visitor(Window::DESKTOP).await;
         keys(&browser, &case).await;
         explore(&stage, &browser).await;
+        many_tabs(&stage, &browser).await;
         without_scripts(&stage, &browser).await;
     });
 }
@@ -55,6 +56,28 @@ async fn keys(browser: &Browser, case: &str) {
     browser.press(&ESCAPE.to_string()).await.unwrap();
     browser
         .wait_until("return document.querySelector('dialog#help[open]') === null;")
+        .await
+        .unwrap();
+}
+
+/// More open pages than a browser has connections to one server: all are live, and the next one loads.
+async fn many_tabs(stage: &Stage, browser: &Browser) {
+    let open = format!(
+        "const tabs = []; for (let i = 0; i < 8; i++) tabs.push(window.open({:?})); window.tabs = tabs;",
+        stage.url("/cases")
+    );
+    browser.run(&open).await.unwrap();
+    browser
+        .wait_until("return tabs.every((tab) => tab.document.querySelector('p.live.on') !== null);")
+        .await
+        .unwrap();
+    stage.case("Payments stand still").await;
+    browser
+        .wait_until("return tabs.every((tab) => /Payments stand still/.test(tab.document.body.textContent));")
+        .await
+        .unwrap();
+    browser
+        .run("for (const tab of tabs) tab.close();")
         .await
         .unwrap();
 }
