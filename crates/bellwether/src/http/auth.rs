@@ -188,7 +188,7 @@ impl Auth {
 
     /// A one-time link's ticket, while there is no user yet.
     pub fn open_setup(&mut self, now: Timestamp) -> Option<String> {
-        if !self.users.is_empty() {
+        if !self.needs_setup() {
             return None;
         }
         let ticket = random_token();
@@ -196,9 +196,11 @@ impl Auth {
         Some(ticket)
     }
 
-    /// Whether the first administrator is still to be set.
+    /// Whether the first administrator is still to be set. Who came by a link alone has no password to come back with.
     pub fn needs_setup(&self) -> bool {
-        self.users.is_empty()
+        self.users
+            .values()
+            .all(|user| user.password_hash.is_empty())
     }
 
     /// Whether a setup link is good (it stays so until it is used).
@@ -448,6 +450,9 @@ mod tests {
     #[test]
     fn setup_works_once_and_gives_a_session() {
         let mut auth = Auth::default();
+        // Who came by a link has no password: the first administrator is still to be set.
+        let link = auth.open_link("token:local", at(0));
+        auth.follow_link(&link, at(0)).unwrap();
         let ticket = auth.open_setup(at(0)).unwrap();
         assert_eq!(
             auth.set_up("wrong", "ana", "x".into(), at(1)).unwrap_err(),
