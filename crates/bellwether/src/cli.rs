@@ -4,6 +4,7 @@ mod oncall;
 mod page;
 mod promql;
 mod rules;
+mod ruletest;
 mod runbook;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ pub use oncall::Oncall;
 pub use page::Page;
 pub use promql::{Promql, Query};
 pub use rules::Rules;
+pub use ruletest::RulesTest;
 pub use runbook::Runbook;
 
 /// Hidden command that supervises a shell step.

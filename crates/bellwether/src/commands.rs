@@ -3,6 +3,8 @@
 mod conformance;
 mod offline;
 mod remote;
+mod rules;
+mod ruletest;
 mod simulation;
 
 pub use remote::show_case;
@@ -30,7 +32,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Promql(command) => offline::promql(&command),
         Command::Promqltest { files, json } => offline::promqltest(&files, json),
         Command::Openmetrics(command) => offline::openmetrics(&command),
-        Command::Rules(command) => offline::rules(&command),
+        Command::Rules(command) => rules::run(&command),
         Command::Page(command) => on_runtime(remote::page(command)),
         Command::Oncall(command) => on_runtime(remote::oncall(command)),
         Command::Runbook(command) => on_runtime(remote::runbook(command)),

@@ -454,60 +454,18 @@ pub fn find_pages(path: &Path) -> Result<Vec<(String, String)>, String> {
     Ok(pages)
 }
 
-/// Files that a pattern names: `*` and `?` in the last part of the path, as Prometheus allows.
+/// Files that a pattern names; without wildcards the file must be there.
 fn find_files(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     let path = base.join(pattern);
-    let last = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    if !last.contains(['*', '?', '[']) {
-        return if path.exists() {
-            Ok(vec![path])
-        } else {
-            Err(format!("{} does not exist", path.display()))
-        };
+    if !pattern.contains(['*', '?', '[']) && !path.exists() {
+        return Err(format!("{} does not exist", path.display()));
     }
-    let folder = path.parent().unwrap_or(base);
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Ok(Vec::new());
-    };
-    let mut files: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| {
-            path.file_name()
-                .is_some_and(|name| glob(&last, &name.to_string_lossy()))
-        })
-        .take(FILES_MAX)
-        .collect();
-    files.sort();
-    Ok(files)
-}
-
-/// `*` matches any text, `?` one character.
-fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) =
-        (pattern.chars().collect(), text.chars().collect());
-    let mut reachable = vec![false; text.len() + 1];
-    reachable[0] = true;
-    for c in pattern {
-        if c == '*' {
-            let first = reachable.iter().position(|r| *r).unwrap_or(reachable.len());
-            reachable.iter_mut().skip(first).for_each(|r| *r = true);
-        } else {
-            for i in (0..text.len()).rev() {
-                reachable[i + 1] = reachable[i] && (c == '?' || c == text[i]);
-            }
-            reachable[0] = false;
-        }
-    }
-    reachable[text.len()]
+    Ok(crate::files::find(base, pattern))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BUILT_IN_RUNBOOKS, Config, glob};
+    use super::{BUILT_IN_RUNBOOKS, Config};
 
     #[test]
     fn every_runbook_that_a_default_rule_names_comes_with_the_program() {
@@ -565,11 +523,5 @@ mod tests {
             let (_, problems) = Config::load(&file.path());
             assert!(problems.0.is_empty(), "{problems}");
         }
-    }
-
-    #[test]
-    fn patterns_match_as_in_a_shell() {
-        assert!(glob("*.yml", "a.yml") && glob("a?c*", "abcd") && glob("*", ""));
-        assert!(!glob("*.yml", "a.yaml") && !glob("a?c", "ac") && !glob("", "a"));
     }
 }

@@ -21,6 +21,7 @@ pub mod commands;
 pub mod config;
 pub mod core;
 pub mod demo;
+mod files;
 pub mod http;
 pub mod judging;
 pub mod links;

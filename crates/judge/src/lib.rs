@@ -23,6 +23,7 @@ pub mod rules;
 pub mod slo;
 pub mod status;
 mod text;
+pub mod unit;
 
 pub use engine::{
     Due, EngineSettings, GroupKey, GroupOutcome, RuleEngine, RuleError, RuleSample, TickError,

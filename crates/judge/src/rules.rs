@@ -2,11 +2,12 @@
 
 mod read;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_model::labels::{ALERT_NAME, METRIC_NAME};
-use bellwether_model::{Labels, Problems};
+use bellwether_model::{Labels, Problem, Problems};
 use bellwether_promql::{Expr, ParserOptions};
 use serde::Serialize;
 
@@ -17,6 +18,8 @@ use crate::text::{Context, TemplateText};
 pub struct RuleFile {
     /// What the expressions may use.
     pub parser: ParserOptions,
+    /// Keys that are not known are warnings, and the rule is used.
+    pub ignore_unknown_keys: bool,
 }
 
 /// One group of a file.
@@ -121,6 +124,48 @@ impl RuleConfig {
         builder.set(ALERT_NAME, &self.name);
         builder.build()
     }
+}
+
+/// Rules that are there twice: same kind, name and labels. Their series or alerts would collide or be sent twice.
+pub fn duplicates(groups: &[GroupConfig]) -> Problems {
+    let mut problems = Problems::default();
+    let mut seen: BTreeMap<(RuleKind, &str, Labels), (&GroupConfig, &RuleConfig)> = BTreeMap::new();
+    for group in groups {
+        for rule in &group.rules {
+            let key = (rule.kind, rule.name.as_str(), rule.label_texts());
+            let Some((first_group, first)) = seen.get(&key) else {
+                seen.insert(key, (group, rule));
+                continue;
+            };
+            let word = match rule.kind {
+                RuleKind::Alerting => "alert",
+                RuleKind::Recording => "record",
+            };
+            let same = if first.expr_text == rule.expr_text {
+                "with the same expression"
+            } else {
+                "with another expression"
+            };
+            problems.push(
+                Problem::warning(
+                    &group.file,
+                    rule.line,
+                    rule.column,
+                    format!(
+                        "{word} {} is there before with the same labels, {same} ({}:{})",
+                        rule.name, first_group.file, first.line
+                    ),
+                )
+                .with_hint(match rule.kind {
+                    RuleKind::Alerting => "give one of them another name or label, or remove it",
+                    RuleKind::Recording => {
+                        "two rules that record one series overwrite each other; rename or remove one"
+                    }
+                }),
+            );
+        }
+    }
+    problems
 }
 
 fn texts(pairs: &[(String, TemplateText)]) -> Labels {

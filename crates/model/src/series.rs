@@ -199,6 +199,24 @@ impl MemorySeries {
         }
     }
 
+    /// Adds a sample that is newer than all of its series, as a store does. Returns whether it was.
+    pub fn append(&mut self, labels: &Labels, timestamp: i64, value: Value) -> bool {
+        let samples = match self.0.get_mut(labels) {
+            Some(samples) => samples,
+            None => self.0.entry(labels.clone()).or_default(),
+        };
+        let newer = samples.last().is_none_or(|(last, _)| *last < timestamp);
+        if newer {
+            samples.push((timestamp, value));
+        }
+        newer
+    }
+
+    /// The newest sample of a series.
+    pub fn last(&self, labels: &Labels) -> Option<&(i64, Value)> {
+        self.0.get(labels)?.last()
+    }
+
     /// Drops everything.
     pub fn clear(&mut self) {
         self.0.clear();

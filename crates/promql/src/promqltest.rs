@@ -11,6 +11,7 @@ mod script;
 
 use bellwether_model::series::MemorySeries;
 
+pub use self::points::{Point, SeriesLine, parse_points, parse_series};
 use self::run::run_eval;
 use self::script::{Command, parse_script};
 use crate::engine::{Engine, EngineOptions};

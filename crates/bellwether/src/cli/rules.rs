@@ -4,13 +4,19 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::RulesTest;
+
 #[derive(Debug, Subcommand)]
 pub enum Rules {
-    /// Every problem of rule files, with file, line, column and a hint.
+    /// Every problem of rule files, with file, line, column and a hint; exit 1 if one is an error.
     Check {
+        /// Rule files, folders with rule files, or patterns.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Problems as JSON.
         #[arg(long)]
         json: bool,
     },
+    /// Run unit tests of rules (promtool's format) and say which rules no test made fire.
+    Test(RulesTest),
 }

@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use bellwether_judge::RuleFile;
-use bellwether_model::{Problems, Severity};
+use bellwether_model::Problems;
 use bellwether_promql::{ExplainNode, ParserOptions, explain, parse, pretty, promqltest};
 use serde_json::json;
 
 use super::{complain, say};
 use crate::EXIT_BAD_INPUT;
-use crate::cli::{Openmetrics, Promql, Rules};
+use crate::cli::{Openmetrics, Promql};
 use crate::config::Config;
 
 /// Prints findings; the exit code says whether one is an error.
@@ -149,41 +148,4 @@ pub(super) fn openmetrics(command: &Openmetrics) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-pub(super) fn rules(command: &Rules) -> ExitCode {
-    let Rules::Check { files, json } = command;
-    let mut problems = Problems::default();
-    let (mut groups, mut rules) = (0, 0);
-    for file in files {
-        match std::fs::read_to_string(file) {
-            Ok(text) => {
-                let read = RuleFile::read(&file.display().to_string(), &text, &mut problems);
-                groups += read.len();
-                rules += read.iter().map(|group| group.rules.len()).sum::<usize>();
-            }
-            Err(error) => {
-                let name = file.display().to_string();
-                problems.push(bellwether_model::Problem::error(
-                    &name.as_str().into(),
-                    0,
-                    0,
-                    error.to_string(),
-                ));
-            }
-        }
-    }
-    let code = print_problems(&problems, *json, 1);
-    if !json {
-        let errors = problems
-            .0
-            .iter()
-            .filter(|problem| problem.severity == Severity::Error)
-            .count();
-        say(format_args!(
-            "{rules} rules in {groups} groups of {} files, {errors} errors",
-            files.len()
-        ));
-    }
-    code
 }

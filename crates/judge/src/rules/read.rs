@@ -33,6 +33,7 @@ pub(super) fn read(
         lines: text.lines().collect(),
         problems,
     };
+    reading.forgive();
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
     let mut groups = Vec::new();
     for node in nodes {
@@ -64,6 +65,18 @@ struct Reading<'a, 'p> {
 // === impl Reading ===
 
 impl Reading<'_, '_> {
+    /// Makes warnings of unknown keys, if that is wanted.
+    fn forgive(&mut self) {
+        if !self.options.ignore_unknown_keys {
+            return;
+        }
+        for problem in &mut self.problems.0 {
+            if problem.message.starts_with("unknown key") {
+                problem.severity = bellwether_model::Severity::Warning;
+            }
+        }
+    }
+
     fn group(&mut self, node: &Node) -> Option<GroupConfig> {
         let mut map = MapReader::new(node, "rule group", self.problems);
         let name = map.required_text("name");
@@ -73,6 +86,7 @@ impl Reading<'_, '_> {
         let labels_node = map.take("labels");
         let rules_node = map.take("rules");
         map.finish();
+        self.forgive();
         if interval == Some(Duration::ZERO) {
             self.problems.push(
                 node.error("interval of this rule group is 0")
@@ -126,6 +140,7 @@ impl Reading<'_, '_> {
         let resolve_node = map.take("resolve_expr");
         let absent_node = map.take("absent_by");
         map.finish();
+        self.forgive();
 
         let (kind, name) = self.kind_and_name(node, record, alert)?;
         let expr = expr_node.filter(|node| node.as_text().is_some_and(|t| !t.trim().is_empty()));

@@ -14,18 +14,19 @@ const POINTS_MAX: usize = 1_000_000;
 
 /// One point.
 #[derive(Clone, Debug)]
-pub(super) enum Point {
+pub enum Point {
+    /// `_`: no sample.
     Omitted,
     Float(f64),
     /// With whether the script names the reset hint.
     Histogram(Arc<Histogram>, bool),
 }
 
-/// A series line.
+/// A series line, read.
 #[derive(Clone, Debug)]
-pub(super) struct SeriesLine {
-    pub(super) labels: Labels,
-    pub(super) points: Vec<Point>,
+pub struct SeriesLine {
+    pub labels: Labels,
+    pub points: Vec<Point>,
 }
 
 type Read<T> = Result<T, String>;
@@ -61,7 +62,8 @@ pub(super) fn split_metric(line: &str) -> (&str, &str) {
     (line, "")
 }
 
-pub(super) fn parse_series(line: &str) -> Read<SeriesLine> {
+/// Reads a series line: `name{labels} points`.
+pub fn parse_series(line: &str) -> Read<SeriesLine> {
     let (metric, values) = split_metric(line);
     let labels = parse_metric(metric).map_err(|error| error.to_string())?;
     Ok(SeriesLine {
@@ -144,8 +146,9 @@ impl Reader<'_> {
     }
 }
 
-/// Reads the points of a line.
-pub(super) fn parse_points(text: &str) -> Read<Vec<Point>> {
+/// Reads the points of a line: `1 2+3x4 _ _x3 stale {{schema:1 count:2 buckets:[1 1]}}x5`. The error says what was not
+/// understood.
+pub fn parse_points(text: &str) -> Read<Vec<Point>> {
     let mut reader = Reader { rest: text.trim() };
     let mut points = Vec::new();
     while !reader.rest.is_empty() {
