@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::core::Core;
 use crate::http::auth::Auth;
 use crate::http::limits::Limits;
+use crate::ingest::Ingest;
 use crate::judging::Judge;
 use crate::links::Links;
 use crate::live::Live;
@@ -34,6 +35,7 @@ pub struct App {
     pub store: Arc<dyn Store>,
     pub series: Arc<bellwether_series::Store>,
     pub queries: Queries,
+    pub ingest: Ingest,
     pub scrapes: ScrapeManager,
     pub judge: Judge,
     pub auth: Mutex<Auth>,
@@ -68,6 +70,7 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub series: Arc<bellwether_series::Store>,
     pub queries: Queries,
+    pub ingest: Ingest,
     pub scrapes: ScrapeManager,
     pub judge: Judge,
     pub auth: Auth,
@@ -105,6 +108,7 @@ impl App {
             store: parts.store,
             series: parts.series,
             queries: parts.queries,
+            ingest: parts.ingest,
             scrapes: parts.scrapes,
             judge: parts.judge,
             auth: Mutex::new(parts.auth),

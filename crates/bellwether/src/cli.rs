@@ -120,6 +120,30 @@ pub struct Serve {
     /// Days that samples are kept.
     #[arg(long, value_name = "DURATION", default_value = "31d", value_parser = duration)]
     pub retention: std::time::Duration,
+    /// Bytes that samples may take on disk; the oldest blocks go first (512MB, 20GB).
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub retention_size: Option<u64>,
+    /// Take samples that other servers send to /api/v1/write (remote write 1.0 and 2.0).
+    #[arg(long)]
+    pub accept_remote_write: bool,
+    /// How late a sample may come, at most an hour.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub out_of_order: std::time::Duration,
+    /// Series that may be active at once; further ones are refused.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000_000)]
+    pub max_series: usize,
+    /// Sync each write to disk before it is acknowledged, instead of once a second.
+    #[arg(long)]
+    pub fsync_each: bool,
+    /// Samples that one query may hold in memory.
+    #[arg(long, value_name = "NUMBER", default_value_t = 50_000_000)]
+    pub query_max_samples: usize,
+    /// Time that one query may take.
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    pub query_timeout: std::time::Duration,
+    /// Queries that run at the same time.
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    pub query_concurrency: usize,
 }
 
 #[derive(Debug, Args)]
@@ -199,6 +223,32 @@ pub struct Sim {
     /// Run a scenario file instead.
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
+}
+
+/// Bytes with a unit of powers of 1,024, as Prometheus writes them.
+fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u32); 7] = [
+        ("KB", 10),
+        ("MB", 20),
+        ("GB", 30),
+        ("TB", 40),
+        ("PB", 50),
+        ("EB", 60),
+        ("B", 0),
+    ];
+    let (number, shift) = UNITS
+        .iter()
+        .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))
+        .unwrap_or((text, 0));
+    let number: f64 = number
+        .trim()
+        .parse()
+        .map_err(|_| format!("{text:?} is no size such as 512MB"))?;
+    let bytes = number * 2_f64.powi(shift as i32);
+    if !(1.0..9e18).contains(&bytes) {
+        return Err(format!("{text:?} is out of range"));
+    }
+    Ok(bytes as u64)
 }
 
 /// A duration as Prometheus writes it.

@@ -39,7 +39,13 @@ pub fn router(app: Arc<App>) -> Router {
     let read = || middleware::from_fn_with_state(Scope::Read, guard::require);
     let admin = || middleware::from_fn_with_state(Scope::Admin, guard::require);
     Router::new()
-        .nest("/api/v1", prometheus::routes().layer(read()))
+        .nest(
+            "/api/v1",
+            prometheus::routes()
+                .layer(read())
+                .merge(prometheus::changing_routes()),
+        )
+        .merge(prometheus::federation().layer(read()))
         .nest(api::PREFIX, api::routes())
         .route("/metrics", get(metrics).layer(read()))
         .route("/-/reload", post(reload).put(reload).layer(admin()))

@@ -23,6 +23,7 @@ pub mod core;
 pub mod demo;
 mod files;
 pub mod http;
+pub mod ingest;
 pub mod judging;
 pub mod links;
 pub mod live;

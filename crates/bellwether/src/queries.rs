@@ -20,6 +20,7 @@ pub struct Queries {
     source: Arc<dyn SeriesSource>,
     clock: Arc<dyn Clock>,
     permits: Arc<Semaphore>,
+    timeout: Duration,
     /// Queries answered, and the time they took in microseconds.
     pub answered: AtomicU64,
     pub busy_us: AtomicU64,
@@ -65,9 +66,18 @@ impl Queries {
             source,
             clock,
             permits: Arc::new(Semaphore::new(CONCURRENT)),
+            timeout: TIMEOUT,
             answered: AtomicU64::new(0),
             busy_us: AtomicU64::new(0),
         }
+    }
+
+    /// With other limits: the longest time of a query, and how many run at once.
+    #[must_use]
+    pub fn with_limits(mut self, timeout: Duration, concurrent: usize) -> Self {
+        self.timeout = timeout;
+        self.permits = Arc::new(Semaphore::new(concurrent.max(1)));
+        self
     }
 
     /// The engine, for its options and parser.
@@ -87,9 +97,22 @@ impl Queries {
         times: Times,
         timeout: Duration,
     ) -> Result<QueryResult, QueryError> {
+        self.run_with(self.engine.clone(), expr, times, timeout)
+            .await
+    }
+
+    /// Evaluates an expression with an engine of other options.
+    pub async fn run_with(
+        &self,
+        engine: Engine,
+        expr: Expr,
+        times: Times,
+        timeout: Duration,
+    ) -> Result<QueryResult, QueryError> {
+        let timeout = timeout.min(self.timeout);
         let begun = self.clock.monotonic();
         let gone = Gone(Arc::new(AtomicBool::new(false)));
-        let (engine, source) = (self.engine.clone(), Arc::clone(&self.source));
+        let source = Arc::clone(&self.source);
         let (clock, stop) = (Arc::clone(&self.clock), Arc::clone(&gone.0));
         let result = self
             .off_loop(timeout, move || {

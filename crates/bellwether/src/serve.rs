@@ -27,6 +27,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::core::{self, Core, Effects, pause};
 use crate::http::auth::{API_TOKEN, Auth, SESSION, Scope, USER};
+use crate::ingest::Ingest;
 use crate::judging::{self, Judge};
 use crate::links::{Links, SIGNING_KEY};
 use crate::live::Live;
@@ -100,6 +101,7 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
     let engine = Engine::new(EngineOptions {
         delayed_name_removal: false,
         subquery_step_ms: config.globals.evaluation_interval.as_millis() as i64,
+        samples_max: args.query_max_samples,
         ..EngineOptions::default()
     });
     let app = Arc::new(App::new(Parts {
@@ -107,7 +109,9 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
         core: core.clone(),
         store: Arc::clone(&store),
         series: Arc::clone(&series),
-        queries: Queries::new(engine, Arc::clone(&series) as _, Arc::clone(&clock)),
+        queries: Queries::new(engine, Arc::clone(&series) as _, Arc::clone(&clock))
+            .with_limits(args.query_timeout, args.query_concurrency),
+        ingest: Ingest::new(Arc::clone(&series), args.accept_remote_write),
         scrapes: ScrapeManager::new(Arc::clone(&series) as _, Arc::clone(&clock)),
         judge,
         auth,
@@ -227,6 +231,14 @@ async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErro
 fn open_series(args: &cli::Serve) -> Result<bellwether_series::Store, StartError> {
     let options = bellwether_series::Options {
         retention: args.retention,
+        retention_bytes: args.retention_size,
+        out_of_order_window: args.out_of_order,
+        max_series: args.max_series,
+        durability: if args.fsync_each {
+            bellwether_series::Durability::EachAppend
+        } else {
+            bellwether_series::Options::default().durability
+        },
         ..bellwether_series::Options::default()
     };
     let (store, report) = bellwether_series::Store::open(&args.data.join("series"), options)

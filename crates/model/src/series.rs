@@ -120,6 +120,15 @@ pub trait SeriesSet: Send + Sync {
     fn read(&self, index: usize, buffer: &mut SampleBuffer) -> Result<(), SourceError>;
 }
 
+/// A sample with labels that lead to more about it, such as a trace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exemplar {
+    pub labels: Labels,
+    pub value: f64,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+}
+
 /// What is known about a metric.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Metadata {

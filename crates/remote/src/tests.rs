@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bellwether_model::histogram::{Histogram, ResetHint, Span};
-use bellwether_model::series::{Metadata, Value};
+use bellwether_model::series::{Exemplar, Metadata, Value};
 use bellwether_model::{Labels, MatchOp, Matcher};
 use proptest::prelude::*;
 
 use crate::read::{ReadQuery, ReadRequest, decode_samples, encode_samples};
-use crate::write::{Exemplar, Version, WriteRequest, WriteSeries, decode, encode_v1, encode_v2};
+use crate::write::{Version, WriteRequest, WriteSeries, decode, encode_v1, encode_v2};
 use crate::{DecodeError, Limits, compress};
 
 fn histogram() -> Histogram {

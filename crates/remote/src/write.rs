@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bellwether_model::Labels;
 use bellwether_model::labels::METRIC_NAME;
-use bellwether_model::series::{Metadata, Value};
+use bellwether_model::series::{Exemplar, Metadata, Value};
 
 use crate::proto::{Field, Reader, Writer};
 use crate::{DecodeError, Limits, decompress, histogram};
@@ -15,15 +15,6 @@ use crate::{DecodeError, Limits, decompress, histogram};
 pub enum Version {
     V1,
     V2,
-}
-
-/// An exemplar: a sample with the labels that lead to a trace.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Exemplar {
-    pub labels: Labels,
-    pub value: f64,
-    /// Milliseconds since 1970.
-    pub timestamp: i64,
 }
 
 /// One series of a request.

@@ -17,11 +17,14 @@
 //! Invariants: no byte from disk is used before its checksum was verified; damage is reported and contained, never
 //! served; nothing that a stranger sent makes a decoder allocate more than its input justifies. No clock is read.
 //!
-//! Not here: PromQL, HTTP, remote write, metadata and exemplars.
+//! Exemplars are kept in memory only, the newest of them ([`Exemplars`]).
+//!
+//! Not here: PromQL, HTTP, remote write, metadata.
 
 mod block;
 mod codec;
 mod disk;
+mod exemplars;
 mod head;
 mod index;
 mod merged;
@@ -32,6 +35,7 @@ mod report;
 mod store;
 mod wal;
 
+pub use exemplars::Exemplars;
 pub use merged::MergedSource;
 pub use openmetrics::{ExportError, ExportReport, write_openmetrics};
 pub use options::{Durability, Options};

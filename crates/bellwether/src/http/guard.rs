@@ -140,6 +140,29 @@ pub async fn require(State(scope): State<Scope>, request: Request, next: Next) -
     }
 }
 
+/// Lets remote write through: with a token that may respond, or without one over loopback (what may write at all is
+/// asked of the receiver's setting). A browser's session may not: a page elsewhere could use it.
+pub async fn require_writer(request: Request, next: Next) -> Response {
+    let caller = request.extensions().get::<Caller>();
+    let may = caller.is_some_and(|Caller(identity)| {
+        identity.csrf.is_none() && (identity.may(Scope::Respond) || identity.actor == "anonymous")
+    });
+    if may {
+        return next.run(request).await;
+    }
+    let status = if caller.is_some() {
+        StatusCode::FORBIDDEN
+    } else {
+        StatusCode::UNAUTHORIZED
+    };
+    Problem::new(
+        status,
+        "forbidden",
+        "writing samples needs a token that may respond",
+    )
+    .into_response()
+}
+
 /// The check of [`require`], for handlers that read the CSRF token from their form.
 pub fn check(
     caller: Option<&Caller>,

@@ -2,19 +2,20 @@
 
 mod answer;
 mod params;
+mod remote;
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use axum::routing::get;
-use bellwether_promql::parse_metric_selector;
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use bellwether_promql::{Engine, Expr, parse_metric_selector};
 use serde_json::{Value, json};
 
 pub use answer::{format_float, success};
@@ -23,6 +24,8 @@ use answer::{ApiError, answer_query, respond};
 use params::{Params, Selectors, bad_time, parse_step, parse_time};
 
 use crate::app::App;
+use crate::http::auth::Scope;
+use crate::http::guard;
 use crate::queries::{TIMEOUT, Times};
 
 /// Points that one series of a range query may have, as in Prometheus.
@@ -46,13 +49,44 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/rules", get(rules))
         .route("/alerts", get(alerts))
         .route("/alertmanagers", get(alertmanagers))
-        .route("/query_exemplars", get(exemplars).post(exemplars))
+        .route(
+            "/query_exemplars",
+            get(remote::exemplars).post(remote::exemplars),
+        )
+        .route("/read", post(remote::read))
+        .route("/status/walreplay", get(wal_replay))
         .route("/status/buildinfo", get(build_info))
         .route("/status/runtimeinfo", get(runtime_info))
         .route("/status/flags", get(flags))
         .route("/status/config", get(config))
         .route("/status/tsdb", get(tsdb))
         .fallback(unknown)
+}
+
+/// Routes below `/api/v1` that change something, with the scope each needs.
+pub fn changing_routes() -> Router<Arc<App>> {
+    let needs = |scope| middleware::from_fn_with_state(scope, guard::require);
+    // Whoever turned the receiver on has said that this machine may write; elsewhere a token says so.
+    let write = post(remote::write).layer(DefaultBodyLimit::max(remote::WRITE_BODY_MAX));
+    let snapshot = post(remote::snapshot).put(remote::snapshot);
+    Router::new()
+        .route(
+            "/write",
+            write.layer(middleware::from_fn(guard::require_writer)),
+        )
+        .route("/admin/tsdb/snapshot", snapshot.layer(needs(Scope::Admin)))
+}
+
+/// `/federate`.
+pub fn federation() -> Router<Arc<App>> {
+    Router::new().route("/federate", get(remote::federate))
+}
+
+async fn wal_replay() -> Answer {
+    // The log is read before the address is bound: who can ask finds it done.
+    Ok(success(
+        json!({"min": 0, "max": 0, "current": 0, "state": "done"}),
+    ))
 }
 
 // === queries ===
@@ -72,11 +106,7 @@ async fn query(
         .queries
         .engine()
         .parse(params.get("query").unwrap_or_default())?;
-    let result = app
-        .queries
-        .run(expr, Times::at(time), params.timeout()?)
-        .await?;
-    Ok(answer_query(&result, params.get("stats").is_some()))
+    evaluate(&app, &params, expr, Times::at(time)).await
 }
 
 async fn query_range(
@@ -122,8 +152,18 @@ async fn query_range(
         end,
         step: Some(step),
     };
-    let result = app.queries.run(expr, times, params.timeout()?).await?;
-    Ok(answer_query(&result, params.get("stats").is_some()))
+    evaluate(&app, &params, expr, times).await
+}
+
+async fn evaluate(app: &App, params: &Params, expr: Expr, times: Times) -> Answer {
+    let limit = params.limit()?;
+    let mut options = app.queries.engine().options().clone();
+    options.lookback_ms = params.lookback()?.unwrap_or(options.lookback_ms);
+    let result = app
+        .queries
+        .run_with(Engine::new(options), expr, times, params.timeout()?)
+        .await?;
+    Ok(answer_query(result, params.get("stats").is_some(), limit))
 }
 
 async fn format_query(
@@ -301,6 +341,16 @@ async fn metadata(State(app): State<Arc<App>>, raw: RawQuery) -> Answer {
             of_metric.push(known);
         }
     }
+    for (metric, about) in app.ingest.metadata() {
+        if params.get("metric").is_some_and(|wanted| wanted != metric) {
+            continue;
+        }
+        let known = json!({"type": about.kind, "help": about.help, "unit": about.unit});
+        let of_metric = by_metric.entry(metric).or_default();
+        if !of_metric.contains(&known) && of_metric.len() < per_metric {
+            of_metric.push(known);
+        }
+    }
     let kept: serde_json::Map<_, _> = by_metric
         .into_iter()
         .take(limit)
@@ -414,11 +464,6 @@ async fn alertmanagers() -> Answer {
     Ok(success(
         json!({"activeAlertmanagers": [], "droppedAlertmanagers": []}),
     ))
-}
-
-/// Exemplars are not stored yet: the answer is empty, not an error, as for a Prometheus without the feature.
-async fn exemplars() -> Answer {
-    Ok(success(json!([])))
 }
 
 // === status ===

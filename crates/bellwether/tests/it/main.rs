@@ -21,6 +21,7 @@ mod http;
 mod nginx;
 mod postgres;
 mod prometheus;
+mod remote;
 mod security;
 mod server;
 mod support;

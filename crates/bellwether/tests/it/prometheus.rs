@@ -64,13 +64,13 @@ fn scrape_config(jobs: &[(&str, String)]) -> String {
     text
 }
 
-struct Prometheus {
+pub(crate) struct Prometheus {
     _process: Process,
-    port: u16,
-    log: PathBuf,
+    pub(crate) port: u16,
+    pub(crate) log: PathBuf,
 }
 
-fn start_prometheus(folder: &Path, config: &str) -> Option<Prometheus> {
+pub(crate) fn start_prometheus(folder: &Path, config: &str) -> Option<Prometheus> {
     let program = part("prometheus", &BIN)?;
     let (file, log, port) = (
         folder.join("prometheus.yml"),

@@ -6,7 +6,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bellwether_model::Labels;
 use bellwether_model::series::Value as SampleValue;
-use bellwether_promql::{Annotation, QueryError, QueryResult, QueryValue, RangeSeries};
+use bellwether_promql::{
+    Annotation, InstantSample, QueryError, QueryResult, QueryValue, RangeSeries,
+};
 use serde_json::{Value, json};
 
 /// An error in Prometheus' words.
@@ -28,61 +30,100 @@ pub(super) fn respond(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// Written by hand: a range query's answer is large, and its numbers have Prometheus' form.
-pub(super) fn answer_query(result: &QueryResult, with_stats: bool) -> Response {
-    let mut out = String::with_capacity(4096);
-    let kind = match &result.value {
-        QueryValue::Scalar { .. } => "scalar",
-        QueryValue::String { .. } => "string",
-        QueryValue::Vector(_) => "vector",
-        QueryValue::Matrix(_) => "matrix",
-    };
-    let _ = write!(
-        out,
-        "{{\"status\":\"success\",\"data\":{{\"resultType\":\"{kind}\",\"result\":"
-    );
-    match &result.value {
-        QueryValue::Scalar { timestamp, value } => push_point(&mut out, *timestamp, *value),
+/// Bytes that are sent at a time.
+const PART_BYTES: usize = 64 << 10;
+
+/// Written by hand: a range query's answer is large, and its numbers have Prometheus' form. It is written while it is
+/// sent, so that it is never in memory as a whole.
+pub(super) fn answer_query(mut result: QueryResult, with_stats: bool, limit: usize) -> Response {
+    let truncated = truncate(&mut result.value, limit);
+    let tail = tail(&result, with_stats, truncated);
+    let (kind, first, mut items): (_, &str, Items) = match result.value {
+        QueryValue::Scalar { timestamp, value } => {
+            let mut text = String::new();
+            push_point(&mut text, timestamp, value);
+            ("scalar", "", Box::new(std::iter::once(text)))
+        }
         QueryValue::String { timestamp, value } => {
-            out.push('[');
-            push_time(&mut out, *timestamp);
-            let _ = write!(out, ",{}]", json!(value));
+            let mut text = "[".to_owned();
+            push_time(&mut text, timestamp);
+            let _ = write!(text, ",{}]", json!(value));
+            ("string", "", Box::new(std::iter::once(text)))
         }
         QueryValue::Vector(samples) => {
-            out.push('[');
-            for (index, sample) in samples.iter().enumerate() {
-                out.push_str(if index > 0 {
-                    ",{\"metric\":"
-                } else {
-                    "{\"metric\":"
-                });
-                push_labels(&mut out, &sample.labels);
-                match &sample.value {
-                    SampleValue::Float(value) => {
-                        out.push_str(",\"value\":");
-                        push_point(&mut out, sample.timestamp, *value);
-                    }
-                    SampleValue::Histogram(histogram) => {
-                        out.push_str(",\"histogram\":[");
-                        push_time(&mut out, sample.timestamp);
-                        let _ = write!(out, ",{}]", histogram_json(histogram));
-                    }
-                }
-                out.push('}');
-            }
-            out.push(']');
+            let all = samples.into_iter().map(|sample| {
+                let mut text = String::new();
+                push_sample(&mut text, &sample);
+                text
+            });
+            ("vector", "[", Box::new(all))
         }
         QueryValue::Matrix(all) => {
-            out.push('[');
-            for (index, series) in all.iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                push_series(&mut out, series);
-            }
-            out.push(']');
+            let all = all.into_iter().map(|series| {
+                let mut text = String::new();
+                push_series(&mut text, &series);
+                text
+            });
+            ("matrix", "[", Box::new(all))
         }
+    };
+    let head =
+        format!("{{\"status\":\"success\",\"data\":{{\"resultType\":\"{kind}\",\"result\":{first}");
+    let end = if first.is_empty() {
+        tail
+    } else {
+        format!("]{tail}")
+    };
+    let (mut head, mut end) = (Some(head), Some(end));
+    let mut some = false;
+    let parts = std::iter::from_fn(move || {
+        let mut part = head.take().unwrap_or_default();
+        end.as_ref()?;
+        while part.len() < PART_BYTES {
+            match items.next() {
+                Some(item) => {
+                    if std::mem::replace(&mut some, true) {
+                        part.push(',');
+                    }
+                    part.push_str(&item);
+                }
+                None => {
+                    part.push_str(&end.take().unwrap_or_default());
+                    break;
+                }
+            }
+        }
+        Some(Ok::<_, std::convert::Infallible>(part))
+    });
+    let body = axum::body::Body::from_stream(futures_util::stream::iter(parts));
+    (
+        StatusCode::OK,
+        [(header::CONTENT_TYPE, "application/json")],
+        body,
+    )
+        .into_response()
+}
+
+type Items = Box<dyn Iterator<Item = String> + Send>;
+
+/// Leaves the first `limit` series; says whether there were more.
+fn truncate(value: &mut QueryValue, limit: usize) -> bool {
+    let before = match value {
+        QueryValue::Vector(all) => all.len(),
+        QueryValue::Matrix(all) => all.len(),
+        QueryValue::Scalar { .. } | QueryValue::String { .. } => return false,
+    };
+    match value {
+        QueryValue::Vector(all) => all.truncate(limit),
+        QueryValue::Matrix(all) => all.truncate(limit),
+        QueryValue::Scalar { .. } | QueryValue::String { .. } => {}
     }
+    before > limit
+}
+
+/// What follows the result.
+fn tail(result: &QueryResult, with_stats: bool, truncated: bool) -> String {
+    let mut out = String::new();
     if with_stats {
         let stats = json!({
             "timings": {},
@@ -91,14 +132,35 @@ pub(super) fn answer_query(result: &QueryResult, with_stats: bool) -> Response {
         let _ = write!(out, ",\"stats\":{stats}");
     }
     out.push('}');
-    for (name, all) in [("warnings", &result.warnings), ("infos", &result.infos)] {
+    let texts = |all: &[Annotation]| all.iter().map(Annotation::to_string).collect::<Vec<_>>();
+    let mut warnings = texts(&result.warnings);
+    if truncated {
+        warnings.push("results truncated due to limit".to_owned());
+    }
+    for (name, all) in [("warnings", warnings), ("infos", texts(&result.infos))] {
         if !all.is_empty() {
-            let texts: Vec<String> = all.iter().map(Annotation::to_string).collect();
-            let _ = write!(out, ",\"{name}\":{}", json!(texts));
+            let _ = write!(out, ",\"{name}\":{}", json!(all));
         }
     }
     out.push('}');
-    respond(StatusCode::OK, out)
+    out
+}
+
+fn push_sample(out: &mut String, sample: &InstantSample) {
+    out.push_str("{\"metric\":");
+    push_labels(out, &sample.labels);
+    match &sample.value {
+        SampleValue::Float(value) => {
+            out.push_str(",\"value\":");
+            push_point(out, sample.timestamp, *value);
+        }
+        SampleValue::Histogram(histogram) => {
+            out.push_str(",\"histogram\":[");
+            push_time(out, sample.timestamp);
+            let _ = write!(out, ",{}]", histogram_json(histogram));
+        }
+    }
+    out.push('}');
 }
 
 pub(super) fn push_series(out: &mut String, series: &RangeSeries) {
@@ -203,6 +265,14 @@ impl ApiError {
     pub(super) fn not_found(message: String) -> Self {
         Self {
             kind: "not_found",
+            message,
+        }
+    }
+
+    /// A fault of ours or of the machine.
+    pub(super) fn internal(message: String) -> Self {
+        Self {
+            kind: "internal",
             message,
         }
     }

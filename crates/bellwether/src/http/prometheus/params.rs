@@ -38,14 +38,7 @@ impl Params {
         })?;
         let min = self.time("start")?.unwrap_or(i64::MIN / 2);
         let max = self.time("end")?.unwrap_or(i64::MAX / 2);
-        let limit = match self.get("limit").unwrap_or("0") {
-            "0" => usize::MAX,
-            text => text.parse().map_err(|_| {
-                ApiError::bad_data(format!(
-                    "invalid parameter \"limit\": cannot parse {text:?} to a valid limit"
-                ))
-            })?,
-        };
+        let limit = self.limit()?;
         Ok(Selectors {
             all,
             min,
@@ -100,6 +93,31 @@ impl Params {
 
     pub(super) fn required_time(&self, name: &'static str) -> Result<i64, ApiError> {
         self.time(name)?.ok_or_else(|| bad_time(name, ""))
+    }
+
+    /// `limit`: how much of a list is wanted; 0 or none for all of it.
+    pub(super) fn limit(&self) -> Result<usize, ApiError> {
+        match self.get("limit").unwrap_or("0") {
+            "0" => Ok(usize::MAX),
+            text => text.parse().map_err(|_| {
+                ApiError::bad_data(format!(
+                    "invalid parameter \"limit\": cannot parse {text:?} to a valid limit"
+                ))
+            }),
+        }
+    }
+
+    /// `lookback_delta` in milliseconds.
+    pub(super) fn lookback(&self) -> Result<Option<i64>, ApiError> {
+        let Some(text) = self.get("lookback_delta") else {
+            return Ok(None);
+        };
+        let ms = parse_step(text).filter(|ms| *ms > 0).ok_or_else(|| {
+            ApiError::bad_data(format!(
+                "invalid parameter \"lookback_delta\": cannot parse {text:?} to a valid duration"
+            ))
+        })?;
+        Ok(Some(ms))
     }
 
     pub(super) fn timeout(&self) -> Result<Duration, ApiError> {
