@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use bellwether_model::duration::parse_duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use oncall::Oncall;
+pub use oncall::{Oncall, OncallProduct, OncallSource, OncallSpan};
 pub use page::Page;
 pub use promql::{Promql, Query};
 pub use rules::Rules;

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod offline;
+mod oncall;
 mod remote;
 mod rules;
 mod ruletest;
@@ -34,7 +35,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Openmetrics(command) => offline::openmetrics(&command),
         Command::Rules(command) => rules::run(&command),
         Command::Page(command) => on_runtime(remote::page(command)),
-        Command::Oncall(command) => on_runtime(remote::oncall(command)),
+        Command::Oncall(command) => on_runtime(oncall::run(command)),
         Command::Runbook(command) => on_runtime(remote::runbook(command)),
         Command::Sim(args) => simulation::run(&args),
         Command::Conformance { corpus } => conformance::run(&corpus),

@@ -27,6 +27,7 @@ pub mod ingest;
 pub mod judging;
 pub mod links;
 pub mod live;
+pub mod oncall;
 pub mod outbox;
 pub mod planning;
 pub mod queries;

@@ -143,6 +143,8 @@ pub struct InhibitRule {
 pub struct OnCall {
     /// By id.
     pub people: BTreeMap<String, Person>,
+    /// Sets of days, by name.
+    pub holidays: BTreeMap<String, crate::schedule::holiday::Holidays>,
     /// By name.
     pub schedules: BTreeMap<String, Schedule>,
     /// In the order of the file; the first is the default.
@@ -160,6 +162,8 @@ pub struct Person {
     pub id: String,
     pub name: String,
     pub email: Option<String>,
+    /// `+` and digits, with the country.
+    pub phone: Option<String>,
     pub ntfy: Option<Ntfy>,
     pub time_zone: String,
     pub high: Vec<Rule>,

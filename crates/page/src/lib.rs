@@ -23,9 +23,9 @@ pub mod matchers;
 pub mod payload;
 pub mod reason;
 pub mod record;
-pub mod schedule;
 pub mod view;
 
+pub use bellwether_schedule as schedule;
 pub use config::PageConfig;
 pub use engine::{Pager, Violation};
 pub use event::{DeliveryResult, NewCase, NewOverride, NewSilence, PagerEvent};

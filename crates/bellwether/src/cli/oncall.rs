@@ -2,23 +2,116 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::{ServerArgs, duration};
 
 #[derive(Debug, Subcommand)]
 pub enum Oncall {
-    /// Who is on call now.
+    /// Who is on call, now or at a time.
     Who {
+        /// Only this schedule.
+        schedule: Option<String>,
+        /// At this time instead of now: 2026-03-01T09:00 (local to the schedule) or 2026-03-01T08:00:00Z.
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
         #[command(flatten)]
-        server: ServerArgs,
+        source: OncallSource,
     },
-    /// Shifts of a configuration's schedules, offline.
+    /// Shifts, one per line.
     Show {
-        #[arg(long, default_value = "bellwether.yml")]
-        config: PathBuf,
-        /// How far ahead.
-        #[arg(long, default_value = "2w", value_parser = duration)]
-        ahead: std::time::Duration,
+        #[command(flatten)]
+        span: OncallSpan,
+        #[command(flatten)]
+        source: OncallSource,
     },
+    /// Stretches in which nobody is on call; exit 1 when there are any.
+    Gaps {
+        #[command(flatten)]
+        span: OncallSpan,
+        #[command(flatten)]
+        source: OncallSource,
+    },
+    /// Hours, nights and weekends of each person, and how even they are.
+    Fairness {
+        #[command(flatten)]
+        span: OncallSpan,
+        #[command(flatten)]
+        source: OncallSource,
+    },
+    /// What an edit of the configuration changes: people, gaps, nights in a row, nights with a change of the clock.
+    Diff {
+        /// The configuration before.
+        before: PathBuf,
+        /// The configuration after.
+        after: PathBuf,
+        #[command(flatten)]
+        span: OncallSpan,
+        /// Answer as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make an `oncall` section from what another product's API returned, or from an iCalendar file.
+    Import {
+        /// Where the files come from.
+        #[arg(value_enum)]
+        from: OncallProduct,
+        /// JSON answers (users, schedules, overrides, escalation policies; all at once), or one .ics file.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Name of the schedule that an iCalendar file becomes.
+        #[arg(long, default_value = "calendar")]
+        name: String,
+        /// Time zone of an iCalendar file's days and floating times.
+        #[arg(long, default_value = "UTC", value_name = "ZONE")]
+        timezone: String,
+        /// What was found as JSON: the YAML and the notes.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shifts as an iCalendar file.
+    Export {
+        /// Only this person's shifts.
+        #[arg(long)]
+        person: Option<String>,
+        #[command(flatten)]
+        span: OncallSpan,
+        #[command(flatten)]
+        source: OncallSource,
+    },
+}
+
+/// Which time, of which schedule.
+#[derive(Debug, Args)]
+pub struct OncallSpan {
+    /// Only this schedule.
+    pub schedule: Option<String>,
+    /// From this time on: 2026-03-01, 2026-03-01T09:00 (local to the schedule) or 2026-03-01T08:00:00Z; by default now.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Until this time.
+    #[arg(long, value_name = "TIME", conflicts_with = "ahead")]
+    pub to: Option<String>,
+    /// How far from `--from` on.
+    #[arg(long, default_value = "2w", value_parser = duration)]
+    pub ahead: std::time::Duration,
+}
+
+/// A configuration file, or a running server.
+#[derive(Debug, Args)]
+pub struct OncallSource {
+    /// Read this configuration instead of asking a server; overrides that are made on the server are not in it.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OncallProduct {
+    Pagerduty,
+    Opsgenie,
+    GrafanaOncall,
+    Goalert,
+    Ical,
 }

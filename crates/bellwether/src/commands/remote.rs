@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use bellwether_act::{GivenInputs, Runbook as Page, plan};
 use bellwether_env::{Clock as _, SystemClock};
 use bellwether_model::Problems;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{complain, offline, say};
 use crate::EXIT_BAD_INPUT;
-use crate::cli::{Oncall, Page as PageCommand, Query, Runbook, ServerArgs};
+use crate::cli::{Page as PageCommand, Query, Runbook, ServerArgs};
 use crate::client::{Client, ClientError};
-use crate::config::{Config, find_pages};
+use crate::config::find_pages;
 
 fn answer(result: Result<Value, ClientError>, json: bool, show: impl FnOnce(&Value)) -> ExitCode {
     match result {
@@ -209,58 +209,6 @@ pub fn show_case(view: &Value) {
             text(event, "actor"),
         ));
     }
-}
-
-pub(super) async fn oncall(command: Oncall) -> ExitCode {
-    match command {
-        Oncall::Who { server } => answer(
-            Client::new(&server).get("/oncall").await,
-            server.json,
-            |all| {
-                for schedule in all.as_array().into_iter().flatten() {
-                    let people: Vec<String> = schedule["on_call"]
-                        .as_array()
-                        .into_iter()
-                        .flatten()
-                        .map(|one| format!("{} ({})", text(one, "name"), text(one, "source")))
-                        .collect();
-                    let people = if people.is_empty() {
-                        "nobody".to_owned()
-                    } else {
-                        people.join(", ")
-                    };
-                    say(format_args!("{}: {people}", text(schedule, "schedule")));
-                }
-            },
-        ),
-        Oncall::Show { config, ahead } => show_shifts(&config, ahead),
-    }
-}
-
-fn show_shifts(file: &Path, ahead: std::time::Duration) -> ExitCode {
-    let (config, problems) = Config::load(file);
-    let Some(config) = config.filter(|_| !problems.has_errors()) else {
-        return offline::print_problems(&problems, false, EXIT_BAD_INPUT);
-    };
-    let from = SystemClock::new().now();
-    let to = from + SignedDuration::try_from(ahead).unwrap_or(SignedDuration::from_hours(24 * 14));
-    for (name, schedule) in &config.page.oncall.schedules {
-        say(format_args!("{name} ({})", schedule.time_zone_name));
-        for shift in schedule.shifts(from, to, &[]) {
-            let local = |at: Timestamp| {
-                at.to_zoned(schedule.time_zone.clone())
-                    .strftime("%a %F %H:%M")
-                    .to_string()
-            };
-            say(format_args!(
-                "  {} - {}  {}",
-                local(shift.start),
-                local(shift.end),
-                shift.person
-            ));
-        }
-    }
-    ExitCode::SUCCESS
 }
 
 pub(super) async fn runbook(command: Runbook) -> ExitCode {

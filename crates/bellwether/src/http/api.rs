@@ -3,6 +3,7 @@
 mod cases;
 mod doc;
 mod misc;
+mod oncall;
 mod runs;
 
 pub(crate) use runs::part;
@@ -44,6 +45,7 @@ pub struct Endpoint {
 pub fn endpoints() -> Vec<Endpoint> {
     let mut all = cases::endpoints();
     all.extend(runs::endpoints());
+    all.extend(oncall::endpoints());
     all.extend(misc::endpoints());
     all
 }

@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bellwether_model::{Problem, Problems, suggest};
+use bellwether_model::Problems;
 use bellwether_yaml::{MapReader, Node, Value};
-use jiff::civil::{DateTime, Time};
-use jiff::tz::TimeZone;
 
-use super::intervals::minute_of_day;
 use super::{
     Channel, DEFAULT_PERSON, DEFAULT_POLICY, Ntfy, OnCall, Person, Policy, Rule, Step, Target,
 };
-use crate::schedule::{Layer, Restriction, Schedule, Turn};
+use crate::schedule::holiday::Holidays;
+use crate::schedule::read::{self as schedules, with_names, zone};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -23,6 +21,7 @@ impl Default for OnCall {
             id: DEFAULT_PERSON.to_owned(),
             name: "You".to_owned(),
             email: None,
+            phone: None,
             ntfy: None,
             time_zone: "UTC".to_owned(),
             high: default_high(None, None),
@@ -30,6 +29,7 @@ impl Default for OnCall {
         };
         Self {
             people: BTreeMap::from([(you.id.clone(), you)]),
+            holidays: BTreeMap::new(),
             schedules: BTreeMap::new(),
             policies: vec![default_policy(vec![Target::Person(
                 DEFAULT_PERSON.to_owned(),
@@ -84,7 +84,6 @@ pub(super) fn default_low(email: Option<&str>) -> Vec<Rule> {
 
 /// Times that a policy may repeat.
 const REPEAT_MAX: i64 = 100;
-const DAY_NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// Reads the section. What is absent has its default.
 pub(super) fn read(node: &Node, problems: &mut Problems) -> OnCall {
@@ -112,14 +111,26 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> OnCall {
                 .push(problem.with_hint("leave the key out to be the one person"));
         }
     }
+    if let Some(node) = map.take("holidays") {
+        oncall.holidays = named(node, "set of holidays", map.problems())
+            .into_iter()
+            .map(|(name, node)| {
+                let made = schedules::holidays(&name, node, map.problems());
+                (name, made)
+            })
+            .collect::<BTreeMap<String, Holidays>>();
+    }
     if let Some(node) = map.take("schedules") {
+        let people: Vec<&str> = oncall.people.keys().map(String::as_str).collect();
+        let known = schedules::Known {
+            people: &people,
+            holidays: &oncall.holidays,
+        };
         oncall.schedules = named(node, "schedule", map.problems())
             .into_iter()
             .map(|(id, node)| {
-                (
-                    id.clone(),
-                    schedule(id, node, &oncall.people, map.problems()),
-                )
+                let made = schedules::schedule(id.clone(), node, known, map.problems());
+                (id, made)
             })
             .collect();
     }
@@ -180,24 +191,6 @@ fn named<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> Vec<(String
     found
 }
 
-fn zone(map: &mut MapReader<'_, '_>) -> Option<(String, TimeZone)> {
-    let node = match map.take("timezone") {
-        Some(node) => node,
-        None => map.take("time_zone")?,
-    };
-    let name = node.as_text().unwrap_or_default();
-    match TimeZone::get(name) {
-        Ok(zone) => Some((name.to_owned(), zone)),
-        Err(_) => {
-            map.problems().push(
-                node.error(format!("unknown time zone {name:?}"))
-                    .with_hint("an IANA name such as Europe/Berlin"),
-            );
-            None
-        }
-    }
-}
-
 fn person(id: String, node: &Node, problems: &mut Problems) -> Person {
     let mut map = MapReader::new(node, "person", problems);
     map.ignore(&["id"]);
@@ -209,6 +202,23 @@ fn person(id: String, node: &Node, problems: &mut Problems) -> Person {
         map.problems()
             .push(node.error(format!("not an e-mail address: {email:?}")));
     }
+    let phone = map.take("phone").and_then(|node| {
+        let text: String = node
+            .as_text()
+            .unwrap_or_default()
+            .chars()
+            .filter(|c| !matches!(c, ' ' | '-' | '(' | ')'))
+            .collect();
+        let digits = text.strip_prefix('+').unwrap_or_default();
+        let good = (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        if !good {
+            map.problems().push(
+                node.error("not a telephone number")
+                    .with_hint("with the country: \"+491701234567\""),
+            );
+        }
+        good.then_some(text)
+    });
     let ntfy = map
         .take("ntfy")
         .and_then(|node| read_ntfy(node, map.problems()));
@@ -229,6 +239,7 @@ fn person(id: String, node: &Node, problems: &mut Problems) -> Person {
         id,
         name,
         email,
+        phone,
         ntfy,
         time_zone,
         high,
@@ -295,7 +306,7 @@ fn read_rules(node: &Node, email: bool, ntfy: bool, problems: &mut Problems) -> 
             problems.push(with_names(
                 problem,
                 text,
-                &mut Channel::ALL.into_iter().map(Channel::as_str),
+                &Channel::ALL.map(Channel::as_str),
             ));
             continue;
         };
@@ -308,14 +319,6 @@ fn read_rules(node: &Node, email: bool, ntfy: bool, problems: &mut Problems) -> 
     rules
 }
 
-fn with_names(problem: Problem, word: &str, names: &mut dyn Iterator<Item = &str>) -> Problem {
-    let names: Vec<&str> = names.collect();
-    match suggest(word, names.iter().copied()) {
-        Some(near) => problem.with_hint(format!("did you mean {near:?}?")),
-        None => problem.with_hint(format!("there is {}", names.join(", "))),
-    }
-}
-
 fn known_person(
     name: &str,
     people: &BTreeMap<String, Person>,
@@ -324,189 +327,9 @@ fn known_person(
 ) {
     if !people.contains_key(name) {
         let problem = node.error(format!("there is no person {name:?}"));
-        problems.push(with_names(
-            problem,
-            name,
-            &mut people.keys().map(String::as_str),
-        ));
+        let names: Vec<&str> = people.keys().map(String::as_str).collect();
+        problems.push(with_names(problem, name, &names));
     }
-}
-
-fn schedule(
-    name: String,
-    node: &Node,
-    people: &BTreeMap<String, Person>,
-    problems: &mut Problems,
-) -> Schedule {
-    let mut map = MapReader::new(node, "schedule", problems);
-    map.ignore(&["id", "name"]);
-    let (time_zone_name, time_zone) = match zone(&mut map) {
-        Some(zone) => zone,
-        None => ("UTC".to_owned(), TimeZone::UTC),
-    };
-    let layers = map
-        .list("layers")
-        .iter()
-        .enumerate()
-        .map(|(index, node)| layer(index, node, people, map.problems()))
-        .collect::<Vec<_>>();
-    if layers.is_empty() {
-        let problem = node.error(format!("schedule {name:?} has no layers"));
-        map.problems()
-            .push(problem.with_hint("nobody is ever on call on it"));
-    }
-    map.finish();
-    Schedule {
-        name,
-        time_zone_name,
-        time_zone,
-        layers,
-    }
-}
-
-fn layer(
-    index: usize,
-    node: &Node,
-    people: &BTreeMap<String, Person>,
-    problems: &mut Problems,
-) -> Layer {
-    let mut map = MapReader::new(node, "layer", problems);
-    let name = map
-        .text("name")
-        .unwrap_or_else(|| format!("layer {}", index + 1));
-    let priority = map.integer("priority").unwrap_or(0) as i32;
-    let mut members = Vec::new();
-    for node in map.list("members") {
-        let member: Vec<String> = match &node.value {
-            Value::Scalar { text, .. } => vec![text.clone()],
-            Value::Null => Vec::new(),
-            _ => map.reader().texts(node, "members"),
-        };
-        for person in &member {
-            known_person(person, people, node, map.problems());
-        }
-        members.push(member);
-    }
-    if members.is_empty() {
-        map.problems().push(node.error("this layer has no members"));
-    }
-    let start = date_time(&mut map, "start");
-    if start.is_none() {
-        let problem = node.error("this layer has no valid start");
-        map.problems()
-            .push(problem.with_hint("a local time such as 2026-01-05T09:00"));
-    }
-    let until = date_time(&mut map, "until");
-    let turn = match map.take("turn") {
-        None => Turn::Weeks(1),
-        Some(node) => read_turn(node.as_text().unwrap_or_default()).unwrap_or_else(|| {
-            let problem = node.error("not the length of a turn");
-            map.problems()
-                .push(problem.with_hint("write it as 12h, 1d, 2w or 1mo"));
-            Turn::Weeks(1)
-        }),
-    };
-    let restrictions = map
-        .list("restrictions")
-        .iter()
-        .filter_map(|node| restriction(node, map.problems()))
-        .collect();
-    map.finish();
-    Layer {
-        name,
-        priority,
-        members,
-        start: start.unwrap_or(DateTime::constant(2026, 1, 5, 9, 0, 0, 0)),
-        until,
-        turn,
-        restrictions,
-    }
-}
-
-fn date_time(map: &mut MapReader<'_, '_>, key: &'static str) -> Option<DateTime> {
-    let node = map.take(key)?;
-    let text = node.as_text().unwrap_or_default().trim();
-    match text.replacen(' ', "T", 1).parse() {
-        Ok(time) => Some(time),
-        Err(_) => {
-            map.problems().push(
-                node.error(format!("{key}: not a local time: {text:?}"))
-                    .with_hint("write it as 2026-01-05T09:00"),
-            );
-            None
-        }
-    }
-}
-
-/// Whole days become local days: the clock decides, not the seconds.
-fn read_turn(text: &str) -> Option<Turn> {
-    if let Some(months) = text.strip_suffix("mo") {
-        return months
-            .parse()
-            .ok()
-            .filter(|n| (1..=120).contains(n))
-            .map(Turn::Months);
-    }
-    let seconds = bellwether_model::duration::parse_duration(text)
-        .ok()?
-        .as_secs();
-    const DAY: u64 = 86_400;
-    match seconds {
-        60..=315_360_000 if seconds % (7 * DAY) == 0 => {
-            Some(Turn::Weeks((seconds / 7 / DAY) as u32))
-        }
-        60..=315_360_000 if seconds % DAY == 0 => Some(Turn::Days((seconds / DAY) as u32)),
-        60..=315_360_000 => Some(Turn::Seconds(seconds as u32)),
-        _ => None,
-    }
-}
-
-fn restriction(node: &Node, problems: &mut Problems) -> Option<Restriction> {
-    let mut map = MapReader::new(node, "restriction", problems);
-    let mut weekdays = 0_u8;
-    for node in map.list("weekdays") {
-        let text = node.as_text().unwrap_or_default().to_lowercase();
-        let day = |text: &str| {
-            DAY_NAMES
-                .iter()
-                .position(|day| text.len() >= 3 && text.starts_with(day))
-        };
-        let range = match text.split_once([':', '-']) {
-            Some((from, to)) => day(from).zip(day(to)),
-            None => day(&text).zip(day(&text)),
-        };
-        match range {
-            Some((from, to)) => {
-                let days = (to + 7 - from) % 7;
-                weekdays |= (0..=days).fold(0, |mask, offset| mask | 1 << ((from + offset) % 7));
-            }
-            None => {
-                let problem = node.error(format!("not a weekday: {text:?}"));
-                map.problems()
-                    .push(problem.with_hint("mon to sun, or a range such as mon:fri"));
-            }
-        }
-    }
-    let mut time = |key: &'static str| {
-        let Some(node) = map.take(key) else {
-            return Some(Time::midnight());
-        };
-        let minute = minute_of_day(node.as_text().unwrap_or_default());
-        if minute.is_none() {
-            let problem = node.error(format!("{key}: not a time of the day"));
-            map.problems()
-                .push(problem.with_hint("write it as \"09:00\", up to \"24:00\""));
-        }
-        let minute = minute? % 1440;
-        Time::new((minute / 60) as i8, (minute % 60) as i8, 0, 0).ok()
-    };
-    let (from, to) = (time("from"), time("to"));
-    map.finish();
-    Some(Restriction {
-        weekdays: if weekdays == 0 { 0x7f } else { weekdays },
-        from: from?,
-        to: to?,
-    })
 }
 
 fn policy(name: String, node: &Node, oncall: &OnCall, problems: &mut Problems) -> Policy {
@@ -553,8 +376,8 @@ fn targets(map: &mut MapReader<'_, '_>, key: &'static str, oncall: &OnCall) -> V
             Some(("schedule", name)) => {
                 if !oncall.schedules.contains_key(name) {
                     let problem = node.error(format!("there is no schedule {name:?}"));
-                    let names = &mut oncall.schedules.keys().map(String::as_str);
-                    map.problems().push(with_names(problem, name, names));
+                    let names: Vec<&str> = oncall.schedules.keys().map(String::as_str).collect();
+                    map.problems().push(with_names(problem, name, &names));
                 }
                 found.push(Target::Schedule(name.to_owned()));
             }

@@ -6,7 +6,7 @@ use bellwether_yaml::{MapReader, parse};
 
 use super::{Channel, PageConfig, ReadOptions, Settings};
 use crate::matchers::Mode;
-use crate::schedule::Turn;
+use crate::schedule::{Cover, Turn};
 
 fn ours(text: &str) -> (PageConfig, String) {
     let mut problems = Problems::default();
@@ -335,8 +335,11 @@ oncall:
     assert_eq!(config.oncall.people["bo"].high[1].after.as_secs(), 120);
     let layers = &config.oncall.schedules["primary"].layers;
     assert_eq!(
-        (layers[0].turn, layers[1].turn),
-        (Turn::Weeks(1), Turn::Seconds(43_200))
+        (layers[0].cover.clone(), layers[1].cover.clone()),
+        (
+            Cover::Turns(Turn::Weeks(1)),
+            Cover::Turns(Turn::Seconds(43_200))
+        )
     );
     assert_eq!(layers[1].restrictions[0].weekdays, 0b1_1111);
     assert_eq!(config.oncall.policies[0].steps[1].notify.len(), 2);

@@ -3,12 +3,12 @@
 use std::sync::{Arc, PoisonError};
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::routing::{delete, get, post};
 use bellwether_flow::Input;
 use bellwether_page::schedule::OverrideKind;
 use bellwether_page::{NewOverride, PagerEvent};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -19,10 +19,8 @@ use crate::http::auth::Scope;
 use crate::http::problem::Problem;
 
 type Answer = Result<Json<Value>, Problem>;
-/// Time that one look at a calendar may span.
-const SHIFTS_MAX: SignedDuration = SignedDuration::from_hours(24 * 400);
 
-fn endpoint(
+pub(super) fn endpoint(
     method: &'static str,
     path: &'static str,
     scope: Scope,
@@ -63,22 +61,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         },
     });
     vec![
-        endpoint(
-            "GET",
-            "/oncall",
-            Scope::Read,
-            "Who is on call now, by schedule",
-            None,
-            get(on_call),
-        ),
-        endpoint(
-            "GET",
-            "/oncall/{schedule}/shifts",
-            Scope::Read,
-            "Shifts between ?from and ?to",
-            None,
-            get(shifts),
-        ),
         endpoint(
             "POST",
             "/overrides",
@@ -168,44 +150,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             post(login_link),
         ),
     ]
-}
-
-async fn on_call(State(app): State<Arc<App>>) -> Answer {
-    let now = app.clock.now();
-    let all: Vec<Value> = app.core.view(|flow| {
-        let schedules = flow.pager.config().oncall.schedules.keys().cloned().collect::<Vec<_>>();
-        schedules
-            .into_iter()
-            .map(|schedule| json!({"schedule": schedule, "on_call": flow.pager.who_is_on_call(&schedule, now)}))
-            .collect()
-    });
-    Ok(Json(json!(all)))
-}
-
-#[derive(Deserialize)]
-struct Span {
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
-}
-
-async fn shifts(
-    State(app): State<Arc<App>>,
-    Path(schedule): Path<String>,
-    Query(span): Query<Span>,
-) -> Answer {
-    let from = span.from.unwrap_or_else(|| app.clock.now());
-    let to = span
-        .to
-        .unwrap_or(from + SignedDuration::from_hours(24 * 14));
-    if to.duration_since(from) > SHIFTS_MAX {
-        return Err(Problem::bad("`from` to `to` spans more than 400 days"));
-    }
-    app.core.view(|flow| {
-        if !flow.pager.config().oncall.schedules.contains_key(&schedule) {
-            return Err(Problem::not_found("schedule"));
-        }
-        Ok(Json(json!(flow.pager.shifts(&schedule, from, to))))
-    })
 }
 
 #[derive(Deserialize)]

@@ -4,29 +4,34 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use proptest::prelude::*;
 
 use super::local_time::{instant, local};
-use super::{Layer, Override, OverrideKind, Restriction, Schedule, Shift, ShiftSource, Turn};
+mod calendars;
+mod imports;
+mod model;
+mod recurrences;
+
+use super::{
+    Cover, Layer, Override, OverrideKind, Restriction, Schedule, Shift, ShiftSource, Turn,
+};
 
 fn layer(name: &str, priority: i32, members: &[&[&str]], start: &str, turn: Turn) -> Layer {
+    let members = members
+        .iter()
+        .map(|member| member.iter().map(|person| (*person).to_owned()).collect())
+        .collect();
     Layer {
-        name: name.to_owned(),
         priority,
-        members: members
-            .iter()
-            .map(|member| member.iter().map(|person| (*person).to_owned()).collect())
-            .collect(),
-        start: start.parse().unwrap(),
-        until: None,
-        turn,
-        restrictions: Vec::new(),
+        ..Layer::new(name, members, start.parse().unwrap(), Cover::Turns(turn))
     }
 }
 
 fn schedule(zone: &str, layers: Vec<Layer>) -> Schedule {
     Schedule {
         name: "s".to_owned(),
+        team: None,
         time_zone_name: zone.to_owned(),
         time_zone: TimeZone::get(zone).unwrap(),
         layers,
+        overrides: Vec::new(),
     }
 }
 
@@ -78,6 +83,7 @@ fn layers_restrictions_pairs_and_overrides() {
         weekdays: 0b0001,
         from: Time::constant(9, 0, 0, 0),
         to: Time::constant(17, 0, 0, 0),
+        days_later: 0,
     });
     let week = layer(
         "week",
@@ -294,7 +300,7 @@ proptest! {
     #[test]
     fn windows_of_a_day_tile_it(zone in any_zone(), day in 0_i32..18_000, cut in 1_i8..23, minute in 0_i8..60) {
         let time = Time::new(cut, minute, 0, 0).unwrap();
-        let window = |from, to| Restriction { weekdays: 0x7f, from, to };
+        let window = |from, to| Restriction { weekdays: 0x7f, from, to, days_later: u8::from(to <= from) };
         let mut early = layer("early", 0, &[&["a"]], "1989-12-25T00:00", Turn::Weeks(1));
         early.restrictions.push(window(Time::midnight(), time));
         let mut late = layer("late", 0, &[&["b"]], "1989-12-25T00:00", Turn::Weeks(1));
