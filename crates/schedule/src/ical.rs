@@ -457,7 +457,7 @@ fn event_layers(
         .into_iter()
         .map(|(at, rule)| {
             let cover = Cover::Events {
-                rule,
+                rule: Box::new(rule),
                 seconds: seconds as u32,
                 per_member: 1,
                 except: except.clone(),

@@ -158,6 +158,13 @@ fn instant(value: &Value, key: &str) -> Option<Timestamp> {
     })
 }
 
+/// Local time in whole seconds: less means nothing here.
+fn local_to(zone: &TimeZone, at: Timestamp) -> DateTime {
+    let at = local(zone, at);
+    at.date()
+        .to_datetime(Time::constant(at.hour(), at.minute(), at.second(), 0))
+}
+
 /// `HH:MM` or `HH:MM:SS`.
 fn clock(text: &str) -> Option<Time> {
     let mut parts = text.split(':').map(|part| part.parse::<i8>().ok());
@@ -319,13 +326,6 @@ impl Import {
             steps,
             repeat: policy.repeat.min(100),
         });
-    }
-
-    fn local(&self, zone: &TimeZone, at: Timestamp) -> DateTime {
-        // Sub-seconds mean nothing here.
-        let at = local(zone, at);
-        at.date()
-            .to_datetime(Time::constant(at.hour(), at.minute(), at.second(), 0))
     }
 }
 

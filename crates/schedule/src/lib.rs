@@ -84,7 +84,7 @@ pub enum Cover {
     Turns(Turn),
     /// At the times of a recurrence rule, each so long (elapsed time for hours, local time for whole days).
     Events {
-        rule: Recurrence,
+        rule: Box<Recurrence>,
         seconds: u32,
         /// Events that one member has before the next.
         per_member: u32,

@@ -268,7 +268,7 @@ fn cover(map: &mut MapReader<'_, '_>) -> Cover {
         }
     }
     Cover::Events {
-        rule,
+        rule: Box::new(rule),
         seconds: seconds.clamp(60, 366 * DAY) as u32,
         per_member: per_member as u32,
         except,

@@ -160,7 +160,9 @@ impl<'a> Sweep<'a> {
                     .zip(&now)
                     .all(|(open, who)| open.who == *who && open.end == start);
             if same {
-                open.iter_mut().for_each(|open| open.end = end);
+                for one in &mut open {
+                    one.end = end;
+                }
                 continue;
             }
             let before = std::mem::take(&mut open);

@@ -54,7 +54,7 @@ fn member(people: &[String]) -> String {
 
 fn duration(seconds: u64) -> String {
     for (unit, length) in [("d", 86_400), ("h", 3600), ("m", 60)] {
-        if seconds != 0 && seconds % length == 0 {
+        if seconds != 0 && u64::is_multiple_of(seconds, length) {
             return format!("{}{unit}", seconds / length);
         }
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use jiff::civil::{DateTime, Time};
 use serde_json::Value;
 
-use super::{Change, Import, Person, Policy, Step, clock, instant, items, text};
+use super::{Change, Import, Person, Policy, Step, clock, instant, items, local_to, text};
 use crate::{Cover, Layer, OverrideKind, Restriction, Turn};
 
 pub(super) fn read(import: &mut Import, documents: &[&Value]) {
@@ -98,7 +98,7 @@ fn rotation(import: &mut Import, value: &Value) -> Option<Layer> {
         "monthly" => Turn::Months(length),
         _ => Turn::Weeks(length),
     };
-    let start = import.local(&zone, start);
+    let start = local_to(&zone, start);
     // GoAlert works to the minute.
     let start = start
         .date()

@@ -175,7 +175,7 @@ fn layer(import: &mut Import, shift: &Value, zone_name: &str) -> Result<Option<L
         None => start,
     };
     let cover = Cover::Events {
-        rule,
+        rule: Box::new(rule),
         seconds: seconds as u32,
         per_member: 1,
         except: Vec::new(),

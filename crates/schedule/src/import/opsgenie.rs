@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{Change, Import, Person, Policy, Step, instant, items, text};
+use super::{Change, Import, Person, Policy, Step, instant, items, local_to, text};
 use crate::{Cover, Layer, OverrideKind, Restriction, Turn};
 
 const DAYS: [&str; 7] = [
@@ -126,9 +126,9 @@ fn take_schedule(import: &mut Import, value: &Value) {
             "" => format!("rotation {}", index + 1),
             name => name.to_owned(),
         };
-        let start = import.local(&zone, start);
+        let start = local_to(&zone, start);
         let mut layer = Layer::new(&rotation_name, members, start, Cover::Turns(turn));
-        layer.until = until.map(|until| import.local(&zone, until));
+        layer.until = until.map(|until| local_to(&zone, until));
         layer.restrictions = restrictions(&one["timeRestriction"]);
         layers.push(layer);
     }

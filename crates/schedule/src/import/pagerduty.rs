@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Change, Import, Person, Policy, Step, clock, instant, items, text, window};
+use super::{Change, Import, Person, Policy, Step, clock, instant, items, local_to, text, window};
 use crate::read::turn_of_seconds;
 use crate::recur::Recurrence;
 use crate::{Cover, Layer, OverrideKind, Restriction, TurnCounts};
@@ -124,12 +124,12 @@ fn take_v2(import: &mut Import, value: &Value) {
             "" => format!("layer {}", all.len() - index),
             name => name.to_owned(),
         };
-        let mut layer = Layer::new(&layer_name, members, import.local(&zone, first), cover);
+        let mut layer = Layer::new(&layer_name, members, local_to(&zone, first), cover);
         layer.priority = (all.len() - 1 - index) as i32;
         layer.from = start
             .filter(|start| *start > first)
-            .map(|start| import.local(&zone, start));
-        layer.until = until.map(|until| import.local(&zone, until));
+            .map(|start| local_to(&zone, start));
+        layer.until = until.map(|until| local_to(&zone, until));
         layer.restrictions = items(one, "restrictions")
             .iter()
             .filter_map(restriction)
@@ -342,16 +342,16 @@ fn event_layer(
         .clamp(1, 1000);
     let (zone_name_own, zone) = import.zone(&start_zone);
     let cover = Cover::Events {
-        rule,
+        rule: Box::new(rule),
         seconds: seconds as u32,
         per_member: per_member as u32,
         except: Vec::new(),
     };
-    let mut layer = Layer::new(name, members, import.local(&zone, start), cover);
+    let mut layer = Layer::new(name, members, local_to(&zone, start), cover);
     layer.turn_counts = TurnCounts::Worked;
-    layer.from = instant(event, "effective_since").map(|since| import.local(&zone, since));
+    layer.from = instant(event, "effective_since").map(|since| local_to(&zone, since));
     layer.from = layer.from.filter(|from| *from > layer.start);
-    layer.until = until.map(|until| import.local(&zone, until));
+    layer.until = until.map(|until| local_to(&zone, until));
     if zone_name_own != zone_name {
         layer.time_zone = Some((zone_name_own, zone));
     }

@@ -23,7 +23,7 @@ fn read_back(imported: &Imported) -> BTreeMap<String, Schedule> {
         holidays: &holidays,
     };
     let schedules = node.get("oncall").unwrap().get("schedules").unwrap();
-    let found = schedules
+    let found: BTreeMap<String, Schedule> = schedules
         .as_map()
         .unwrap()
         .iter()
@@ -37,7 +37,7 @@ fn read_back(imported: &Imported) -> BTreeMap<String, Schedule> {
         .collect();
     assert!(problems.0.is_empty(), "{problems}\n{yaml}");
     for schedule in &imported.schedules {
-        let again: &Schedule = &BTreeMap::get(&found, &schedule.name).unwrap();
+        let again = &found[&schedule.name];
         assert_eq!(again, schedule, "{yaml}");
     }
     found

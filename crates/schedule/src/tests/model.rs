@@ -293,7 +293,7 @@ fn any_cover() -> impl Strategy<Value = Cover> {
         1_u32..4,
     )
         .prop_map(|(rule, hours, per_member)| Cover::Events {
-            rule: rule.parse().unwrap(),
+            rule: Box::new(rule.parse().unwrap()),
             seconds: hours * 3600,
             per_member,
             except: Vec::new(),
