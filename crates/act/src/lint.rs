@@ -1,6 +1,8 @@
 //! How a page was read and what it lacks for the next rung.
 
 use bellwether_model::{Problem, Problems};
+use bellwether_promql::ast::BinaryOp;
+use bellwether_promql::{Expr, ParserOptions};
 use serde::Serialize;
 
 use crate::library::Library;
@@ -50,6 +52,7 @@ pub fn lint_runbook(runbook: &Runbook) -> Vec<Problem> {
     out.push(Problem::note(&runbook.file, 1, 1, text));
     out.extend(missing);
     out.extend(unused_inputs(runbook));
+    out.extend(verify_that_never_holds(runbook));
     let mut out = Problems(out);
     out.sort();
     out.0
@@ -255,6 +258,40 @@ fn missing_for_guarded(runbook: &Runbook) -> Vec<Problem> {
         }
     }
     out
+}
+
+/// `x == 0` keeps series whose value is 0, and a value of 0 says that a condition does not hold.
+fn verify_that_never_holds(runbook: &Runbook) -> Vec<Problem> {
+    let steps = runbook.steps.iter();
+    steps
+        .filter_map(|step| {
+            let verify = step.verify.as_ref()?;
+            let expr = bellwether_promql::parse(&verify.query, &ParserOptions::default()).ok()?;
+            gives_only_zeros(&expr).then(|| {
+                let text = format!(
+                    "the condition {:?} never holds: it gives series whose value is 0, and 0 is \"no\"",
+                    verify.query
+                );
+                at(runbook, step.place, true, text).with_hint("write `== bool 0`")
+            })
+        })
+        .collect()
+}
+
+fn gives_only_zeros(expr: &Expr) -> bool {
+    let is_zero =
+        |expr: &Expr| matches!(expr.unwrap_parens(), Expr::Number(number) if number.value == 0.0);
+    match expr.unwrap_parens() {
+        Expr::Binary(binary) => match binary.op {
+            BinaryOp::Equal => {
+                !binary.return_bool && (is_zero(&binary.lhs) || is_zero(&binary.rhs))
+            }
+            BinaryOp::And | BinaryOp::Unless => gives_only_zeros(&binary.lhs),
+            BinaryOp::Or => gives_only_zeros(&binary.lhs) && gives_only_zeros(&binary.rhs),
+            _ => false,
+        },
+        _ => false,
+    }
 }
 
 fn unused_inputs(runbook: &Runbook) -> Vec<Problem> {

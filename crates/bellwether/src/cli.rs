@@ -1,5 +1,6 @@
 //! The command line: what there is, and which part answers it.
 
+mod lint;
 mod oncall;
 mod page;
 mod promql;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use bellwether_model::duration::parse_duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use lint::{FailOn, LintFormat, RulesLint};
 pub use oncall::{Oncall, OncallProduct, OncallSource, OncallSpan};
 pub use page::Page;
 pub use promql::{Promql, Query};

@@ -1,6 +1,7 @@
 //! The commands: each takes its arguments apart, calls the part that knows, and prints.
 
 mod conformance;
+mod lint;
 mod offline;
 mod oncall;
 mod remote;

@@ -18,6 +18,7 @@
 
 pub mod defaults;
 pub mod engine;
+pub mod lint;
 pub mod replay;
 pub mod rules;
 pub mod slo;

@@ -136,3 +136,45 @@ fn gitlab_rules_load_or_are_refused_with_a_reason() {
     assert_eq!(refused, include_str!("gitlab-refused.txt"));
     assert_eq!(evaluate_once(groups), 0);
 }
+
+#[test]
+fn promtool_takes_the_same_files_with_the_same_rules() {
+    for folder in ["awesome-prometheus-alerts", "gitlab-2020"] {
+        let Some(files) = files(folder) else {
+            return;
+        };
+        let with_groups: Vec<&PathBuf> = files
+            .iter()
+            .filter(|path| std::fs::read_to_string(path).unwrap().contains("groups:"))
+            .collect();
+        let output = match std::process::Command::new("promtool")
+            .args(["check", "rules", "--lint=none"])
+            .args(&with_groups)
+            .output()
+        {
+            Ok(output) => output,
+            Err(error) => {
+                assert!(
+                    bellwether_env::vars::CI.get().is_none(),
+                    "promtool: {error}"
+                );
+                println!("skipped: no promtool: {error}");
+                return;
+            }
+        };
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let counts: Vec<usize> = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("SUCCESS: "))
+            .filter_map(|rest| rest.split(' ').next()?.parse().ok())
+            .collect();
+        assert_eq!(counts.len(), with_groups.len(), "{text}");
+        for (path, count) in with_groups.iter().zip(counts) {
+            let mut problems = Problems::default();
+            let groups = read(path, &mut problems);
+            assert!(!problems.has_errors(), "{problems}");
+            let rules: usize = groups.iter().map(|group| group.rules.len()).sum();
+            assert_eq!(rules, count, "{}", path.display());
+        }
+    }
+}

@@ -69,6 +69,77 @@ fn read_documents(file: &Arc<str>, text: &str, problems: &mut Problems) -> Optio
         return None;
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (error, line) = match events(file, text, problems) {
+        Ok(documents) => return Some(documents),
+        Err(failed) => failed,
+    };
+    if is_quoted_indentation(&error)
+        && let Some(documents) = with_more_indentation(file, text, (&error, line), problems)
+    {
+        return Some(documents);
+    }
+    problems.push(error);
+    None
+}
+
+fn is_quoted_indentation(problem: &Problem) -> bool {
+    problem
+        .message
+        .contains("invalid indentation in quoted scalar")
+}
+
+/// Lines of quoted texts that are moved before a file is given up.
+const MOVED_LINES_MAX: usize = 200;
+
+/// YAML wants the further lines of a quoted text indented, libyaml and with it Prometheus do not care. White space before
+/// them has no meaning, so they are moved until the text can be read, with a warning for each.
+fn with_more_indentation(
+    file: &Arc<str>,
+    text: &str,
+    (error, line): (&Problem, usize),
+    problems: &mut Problems,
+) -> Option<Vec<Node>> {
+    let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    let mut at = line;
+    let mut warnings = Problems::default();
+    let warning = |error: &Problem| {
+        Problem {
+            severity: bellwether_model::Severity::Warning,
+            ..error.clone()
+        }
+        .with_hint("indent this line and the other lines of the text further than the key")
+    };
+    warnings.push(warning(error));
+    for _ in 0..MOVED_LINES_MAX {
+        // The scanner points at the beginning of the text: the line after it, then the next one.
+        let moved = lines.get_mut(at)?;
+        moved.insert_str(0, &" ".repeat(2 * DEPTH_MAX));
+        at += 1;
+        let mut own = Problems::default();
+        match events(file, &lines.join("\n"), &mut own) {
+            Ok(documents) => {
+                problems.append(own);
+                problems.append(warnings);
+                return Some(documents);
+            }
+            Err((error, line)) if is_quoted_indentation(&error) => {
+                if line >= at {
+                    warnings.push(warning(&error));
+                    at = line;
+                }
+            }
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+/// The documents, or the fault that ends reading with its line.
+fn events(
+    file: &Arc<str>,
+    text: &str,
+    problems: &mut Problems,
+) -> Result<Vec<Node>, (Problem, usize)> {
     let mut builder = Builder {
         file: Arc::clone(file),
         problems,
@@ -81,8 +152,7 @@ fn read_documents(file: &Arc<str>, text: &str, problems: &mut Problems) -> Optio
         match event {
             Ok((event, span)) => {
                 if let Err(problem) = builder.take(event, span) {
-                    builder.problems.push(problem);
-                    return None;
+                    return Err((problem, span.start.line()));
                 }
             }
             Err(error) => {
@@ -93,14 +163,11 @@ fn read_documents(file: &Arc<str>, text: &str, problems: &mut Problems) -> Optio
                     mark.col() as u32 + 1,
                     error.info(),
                 );
-                builder
-                    .problems
-                    .push(with_yaml_hint(problem, text, mark.line()));
-                return None;
+                return Err((with_yaml_hint(problem, text, mark.line()), mark.line()));
             }
         }
     }
-    Some(builder.documents)
+    Ok(builder.documents)
 }
 
 /// What is usually behind an error of the scanner.

@@ -69,6 +69,25 @@ fn merge_keys_and_anchors_work() {
     assert!(!problems.has_errors());
 }
 
+#[test]
+fn quoted_text_may_go_on_left_of_its_key() {
+    let text =
+        "a:\n  b: 'one\n  two {{range\n    \"x\"}}\n  three'\n  c: \"four\n\n five\"\nd: 1\n";
+    let mut problems = Problems::default();
+    let node = parse("f.yml", text, &mut problems).unwrap();
+    assert_eq!(
+        node.to_json(),
+        serde_json::json!({"a": {"b": "one two {{range \"x\"}} three", "c": "four\nfive"}, "d": 1})
+    );
+    assert!(
+        !problems.has_errors() && problems.0.len() == 2,
+        "{problems}"
+    );
+    let mut problems = Problems::default();
+    assert!(parse("f.yml", "a:\n  b: 'one\n  two\n", &mut problems).is_none());
+    assert!(problems.has_errors(), "{problems}");
+}
+
 proptest! {
     #[test]
     fn no_text_panics(text in "[ \\n\\t:\\-\\[\\]{}&*#!|>'\"a-c0-9<,]{0,200}") {

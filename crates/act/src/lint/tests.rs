@@ -85,3 +85,34 @@ fn the_example_pages_are_written_for_the_guarded_rung() {
         );
     }
 }
+
+#[test]
+fn a_condition_that_never_holds_is_named() {
+    let page = |query: &str| {
+        format!(
+            "# Page\n\n## Fix\n\n```sh effect=change idempotent timeout=30s verify=\"{query}\" within=1m\ntrue\n```\n"
+        )
+    };
+    let says = |query: &str| printed(&[("a.md", &page(query))]).contains("never holds");
+    for query in [
+        "up == 0",
+        "0 == up",
+        "(up == 0) and on () x",
+        "a == 0 or b == 0",
+    ] {
+        assert!(
+            says(query),
+            "{query}: {}",
+            printed(&[("a.md", &page(query))])
+        );
+    }
+    for query in [
+        "up == bool 0",
+        "up == 1",
+        "absent(up)",
+        "a == 0 or b",
+        "up > 0",
+    ] {
+        assert!(!says(query), "{query}");
+    }
+}
