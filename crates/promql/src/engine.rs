@@ -7,6 +7,7 @@ mod aggregate;
 mod binary;
 mod call;
 mod eval;
+mod profile;
 mod replay;
 mod select;
 mod series;
@@ -21,11 +22,13 @@ use bellwether_model::series::{SeriesSource, Value};
 use self::binary::braces as binary_braces;
 use self::durations::Times;
 use self::eval::{Context, Evaluated};
+use self::profile::Profile;
 use self::replay::Shared;
 use self::series::{Grid, Sample, Series, merge_same_labels, without_name};
 use crate::annotations::Annotations;
 use crate::ast::{At, Expr, ValueType};
 use crate::error::QueryError;
+use crate::inspect::ExplainNode;
 use crate::parser::{ParseError, ParserOptions, parse};
 use crate::value::{InstantSample, QueryResult, QueryStats, QueryValue, RangeSeries};
 
@@ -155,7 +158,23 @@ impl Engine {
         query: &Query<'_>,
         interrupt: &dyn Interrupt,
     ) -> Result<QueryResult, QueryError> {
-        self.run_shared(source, query, interrupt, None)
+        self.run_shared(source, query, interrupt, None, None)
+    }
+
+    /// Evaluates a query and says what each of its parts cost. `clock` gives nanoseconds since any moment.
+    pub fn profile(
+        &self,
+        source: &dyn SeriesSource,
+        query: &Query<'_>,
+        interrupt: &dyn Interrupt,
+        clock: &dyn Fn() -> u64,
+    ) -> Result<(QueryResult, ExplainNode), QueryError> {
+        let profile = Profile::new(clock);
+        let result = self.run_shared(source, query, interrupt, None, Some(&profile))?;
+        let costs = profile.finish();
+        let mut plan = crate::inspect::explain(query.expr);
+        profile::attach(&mut plan, query.expr, &costs);
+        Ok((result, plan))
     }
 
     fn context<'a>(
@@ -178,6 +197,7 @@ impl Engine {
             pinned,
             shared: None,
             current: RefCell::new(None),
+            profile: None,
         }
     }
 
@@ -187,6 +207,7 @@ impl Engine {
         query: &Query<'_>,
         interrupt: &dyn Interrupt,
         shared: Option<&Shared>,
+        profile: Option<&Profile<'_>>,
     ) -> Result<QueryResult, QueryError> {
         check(query)?;
         let times = Times {
@@ -196,6 +217,7 @@ impl Engine {
         };
         let mut context = self.context(source, times, interrupt, has_at(query.expr));
         context.shared = shared;
+        context.profile = profile;
         let value = match query.step {
             None => context.instant(query.expr, query.start)?,
             Some(step) => {

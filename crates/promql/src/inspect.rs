@@ -31,6 +31,21 @@ pub struct ExplainNode {
     pub returns: ValueType,
     pub span: Span,
     pub children: Vec<Self>,
+    /// What it cost, when it was evaluated. A range selector's cost is in the function over it.
+    pub cost: Option<NodeCost>,
+}
+
+/// What a part of a query cost, without its own parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeCost {
+    /// Nanoseconds.
+    pub nanos: u64,
+    /// Series it read from the source.
+    pub series_read: usize,
+    /// Samples it decoded.
+    pub samples_read: usize,
+    /// Series it gave.
+    pub series: usize,
 }
 
 impl Expr {
@@ -175,5 +190,6 @@ pub fn explain(expr: &Expr) -> ExplainNode {
         returns: expr.value_type(),
         span: expr.span(),
         children: expr.children().into_iter().map(explain).collect(),
+        cost: None,
     }
 }

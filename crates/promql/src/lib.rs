@@ -33,7 +33,7 @@ pub use ast::{Expr, Span, ValueType};
 pub use engine::{Engine, EngineOptions, Interrupt, Interruption, Query};
 pub use error::QueryError;
 pub use inspect::{
-    ExplainNode, SelectorNeed, explain, function_names, needed_range, referenced_metrics,
+    ExplainNode, NodeCost, SelectorNeed, explain, function_names, needed_range, referenced_metrics,
 };
 pub use parser::{ParseError, ParserOptions, parse, parse_metric, parse_metric_selector};
 pub use plan::{Plan, ReplayResult};

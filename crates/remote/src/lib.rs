@@ -1,10 +1,11 @@
-//! Prometheus' remote protocols, as bytes: write 1.0 and 2.0 and read, in both directions.
+//! Prometheus' remote protocols, as bytes: write 1.0 and 2.0 and read, in both directions; and any
+//! Prometheus-compatible server as a source of series.
 //!
 //! What it does: takes apart the bodies of remote-write and remote-read requests that strangers send, and builds those
 //! that we send and answer.
 //!
 //! Entry points: [`write::decode`], [`write::encode_v1`], [`write::encode_v2`], [`read::ReadRequest`],
-//! [`read::encode_samples`].
+//! [`read::encode_samples`]; [`source::RemoteSource`], a server as a source of series over a [`source::Fetch`].
 //!
 //! Invariants: whatever the bytes, decoding ends with a value or an error and allocates no more than [`Limits`] and the
 //! size of the input justify. No IO, no clock.
@@ -14,6 +15,7 @@
 mod histogram;
 mod proto;
 pub mod read;
+pub mod source;
 pub mod write;
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
-//! Prometheus' own blocks, read in place: index version 2, float chunks, tombstones.
+//! A Prometheus' data folder, read in place: blocks (index version 2, float chunks, tombstones) and, for what is in no
+//! block yet, the write-ahead log.
 //!
-//! Format: `tsdb/docs/format` in Prometheus' repository. Its log and head chunks are not read (a Prometheus that was shut
-//! down cleanly and restarted with its admin snapshot has everything in blocks), nor are native histograms, which fail the
+//! Format: `tsdb/docs/format` in Prometheus' repository. Native histograms in chunks of blocks are not read: they fail the
 //! query that meets them.
 
 mod block;
 mod checksum;
 mod chunk;
+mod log;
 
 #[cfg(test)]
 mod tests;
@@ -23,12 +24,14 @@ use crate::head::series::{sort, trim};
 use crate::index::matching;
 use crate::report::Damage;
 use block::{Chunk, ForeignBlock};
+use log::ForeignLog;
 
-/// Blocks of a Prometheus data folder, read only. Prometheus may go on using the folder; blocks that it writes later are
-/// seen after [`PrometheusFolder::open`] is called again.
+/// Blocks and log of a Prometheus data folder, read only. Prometheus may go on using the folder; what it writes later is
+/// seen after [`PrometheusFolder::open`] is called again. The log (the last two to three hours) is in memory.
 #[derive(Debug)]
 pub struct PrometheusFolder {
     blocks: Vec<ForeignBlock>,
+    log: ForeignLog,
 }
 
 /// Why a folder cannot be read.
@@ -42,7 +45,7 @@ pub struct PrometheusError {
 
 struct Item {
     labels: Labels,
-    /// Place of a block, and the series number there.
+    /// Place of a block (that of the log is one past the last), and the series number there.
     parts: Vec<(usize, u32)>,
 }
 
@@ -66,7 +69,7 @@ fn overlaps(chunks: &[Chunk], min: i64, max: i64) -> bool {
 // === impl PrometheusFolder ===
 
 impl PrometheusFolder {
-    /// Opens every block in `dir`; blocks that cannot be read are left out and reported.
+    /// Opens every block in `dir` and reads the log; what cannot be read is left out and reported.
     pub fn open(dir: &Path) -> Result<(Self, Vec<Damage>), PrometheusError> {
         let fail = |source| PrometheusError {
             path: dir.to_owned(),
@@ -90,7 +93,25 @@ impl PrometheusFolder {
                 Err(found) => damage.push(found),
             }
         }
-        Ok((Self { blocks }, damage))
+        let log = ForeignLog::open(dir, &mut damage);
+        Ok((Self { blocks, log }, damage))
+    }
+
+    /// Oldest and newest sample, as far as blocks and log tell without reading samples of blocks.
+    pub fn bounds(&self) -> Option<(i64, i64)> {
+        let blocks = self.blocks.iter().map(ForeignBlock::bounds);
+        let log = self.log.series.iter().flat_map(|(_, buffer)| {
+            let floats = buffer.timestamps.first().zip(buffer.timestamps.last());
+            let histograms = buffer.histograms.first().zip(buffer.histograms.last());
+            let histograms = histograms.map(|((first, _), (last, _))| (*first, *last));
+            floats
+                .map(|(first, last)| (*first, *last))
+                .into_iter()
+                .chain(histograms)
+        });
+        blocks
+            .chain(log)
+            .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
     /// Number of blocks.
@@ -106,6 +127,14 @@ impl PrometheusFolder {
                 if overlaps(&chunks, min, max) {
                     found.push((labels, place, number));
                 }
+            }
+        }
+        for (number, (labels, buffer)) in self.log.series.iter().enumerate() {
+            let inside = |time: &i64| (min..=max).contains(time);
+            let any = buffer.timestamps.iter().any(inside)
+                || buffer.histograms.iter().any(|(time, _)| inside(time));
+            if any && matchers.iter().all(|m| m.matches_labels(labels)) {
+                found.push((labels.clone(), self.blocks.len(), number as u32));
             }
         }
         found.sort();
@@ -146,7 +175,15 @@ impl PrometheusFolder {
 impl Selected<'_> {
     fn read_parts(&self, item: &Item, buffer: &mut SampleBuffer) -> Result<(), Damage> {
         for (place, number) in &item.parts {
-            let block = &self.folder.blocks[*place];
+            let Some(block) = self.folder.blocks.get(*place) else {
+                let (_, samples) = &self.folder.log.series[*number as usize];
+                let first = (buffer.timestamps.len(), buffer.histograms.len());
+                buffer.timestamps.extend_from_slice(&samples.timestamps);
+                buffer.floats.extend_from_slice(&samples.floats);
+                buffer.histograms.extend_from_slice(&samples.histograms);
+                trim(buffer, first, self.min, self.max);
+                continue;
+            };
             let (_, chunks) = block.series(*number)?;
             for chunk in chunks {
                 if chunk.min > self.max || chunk.max < self.min {

@@ -7,6 +7,7 @@ use bellwether_model::Labels;
 use bellwether_model::series::{SeriesSource, is_stale};
 
 use super::durations::Times;
+use super::profile::Profile;
 use super::replay::{Current, Shared};
 use super::series::{Grid, Series, merge_same_labels, without_name};
 use super::{EngineOptions, Interrupt, Interruption};
@@ -37,6 +38,8 @@ pub(crate) struct Context<'a> {
     pub(crate) shared: Option<&'a Shared>,
     /// The one series that selectors see while a plan feeds its pipelines.
     pub(crate) current: RefCell<Option<Rc<Current>>>,
+    /// Where time and samples are noted, when somebody wants to know.
+    pub(crate) profile: Option<&'a Profile<'a>>,
 }
 
 /// Functions whose result depends on the evaluation time whatever their arguments are.
@@ -158,7 +161,12 @@ impl Context<'_> {
         {
             return self.stream_shared(shared, node, expr, grid, sink);
         }
-        self.stream_own(expr, grid, sink)
+        match self.profile {
+            None => self.stream_own(expr, grid, sink),
+            Some(profile) => {
+                profile.measure(expr, sink, &mut |sink| self.stream_own(expr, grid, sink))
+            }
+        }
     }
 
     /// As [`Self::stream`], always computed.

@@ -552,7 +552,8 @@ impl Engine {
         let answers = exprs
             .iter()
             .map(|expr| {
-                let answer = self.run_shared(source, &query(expr), interrupt, Some(&shared))?;
+                let answer =
+                    self.run_shared(source, &query(expr), interrupt, Some(&shared), None)?;
                 stats.series += answer.stats.series;
                 stats.samples += answer.stats.samples;
                 stats.peak_samples = stats.peak_samples.max(answer.stats.peak_samples);

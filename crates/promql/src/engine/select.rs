@@ -122,6 +122,9 @@ impl Context<'_> {
             set.read(index, &mut buffer)?;
             let samples = buffer.floats.len() + buffer.histograms.len();
             self.samples_read.set(self.samples_read.get() + samples);
+            if let Some(profile) = self.profile {
+                profile.read(samples);
+            }
             self.hold(samples)?;
             each(set.labels(index), &buffer)?;
             self.release(samples);

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 use bellwether_model::series::Value as Sample;
 use bellwether_promql::{Engine, EngineOptions, QueryError, QueryResult, QueryValue};
+use bellwether_series::PrometheusFolder;
 use serde_json::Value;
 
 use crate::data::{END, START, data};
@@ -236,6 +237,54 @@ fn compare(count: u64, first_seed: u64) {
 #[test]
 fn random_queries_are_answered_as_prometheus_does() {
     compare(300, 1);
+}
+
+/// 200 answers of a Prometheus, then its own data folder under our engine.
+#[test]
+fn a_data_folder_answers_as_its_prometheus_did() {
+    let Some(mut prometheus) = Prometheus::start() else {
+        return;
+    };
+    for batch in &data().1 {
+        prometheus.write(batch);
+    }
+    let mut recorded = Vec::new();
+    for seed in 10_000..10_200 {
+        let mut choice = Choice::new(seed);
+        let text = query(&mut choice);
+        let start = START
+            + 300_000
+            + choice.below((END - START - 600_000) as u64 / 1000) as i64 * 1000
+            + 500;
+        let step = 1000 * (7 + choice.below(300)) as i64;
+        let end = start + step * choice.below(12) as i64;
+        let answer = theirs(&prometheus.range(&text, start, end, step));
+        recorded.push((text, start, end, step, answer));
+    }
+    let folder = prometheus.stop();
+    let (source, damage) = PrometheusFolder::open(&folder.path().join("data")).unwrap();
+    assert_eq!(damage, []);
+    let bounds = source.bounds().unwrap();
+    assert!(
+        bounds.0 < START + 60_000 && bounds.1 > END - 60_000,
+        "{bounds:?}"
+    );
+    let engine = Engine::new(EngineOptions::default());
+    let mut differ = Vec::new();
+    for (text, start, end, step, they) in &recorded {
+        let we = engine.parse(text).map_err(QueryError::from);
+        let we = ours(we.and_then(|expr| engine.range(&source, &expr, *start, *end, *step)));
+        if let Some(what) = difference(&we, they)
+            && explained(text, &we, they).is_none()
+        {
+            differ.push(format!("{text}: {what}"));
+        }
+    }
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+    println!(
+        "200 recorded queries answered as they were, {} blocks and the log",
+        source.blocks()
+    );
 }
 
 #[test]

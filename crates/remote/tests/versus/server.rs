@@ -16,7 +16,7 @@ const PROGRAM: &str = "/usr/bin/prometheus";
 pub(crate) struct Prometheus {
     child: Child,
     address: SocketAddr,
-    _folder: TempDir,
+    folder: Option<TempDir>,
 }
 
 impl Drop for Prometheus {
@@ -69,7 +69,7 @@ impl Prometheus {
         let server = Self {
             child,
             address,
-            _folder: folder,
+            folder: Some(folder),
         };
         let clock = bellwether_env::SystemClock::new();
         while server
@@ -83,6 +83,16 @@ impl Prometheus {
             std::thread::yield_now();
         }
         Some(server)
+    }
+
+    /// Stops it as an administrator would; its folder is left.
+    pub(crate) fn stop(&mut self) -> TempDir {
+        let ended = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(ended.unwrap().success());
+        self.child.wait().unwrap();
+        self.folder.take().unwrap()
     }
 
     fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {

@@ -105,6 +105,20 @@ impl ForeignBlock {
         Ok(block)
     }
 
+    /// First and last millisecond, as the block's `meta.json` says. It has no checksum: good for a default, not for
+    /// leaving data out.
+    pub(super) fn bounds(&self) -> (i64, i64) {
+        let text = fs::read_to_string(self.path.join("meta.json")).unwrap_or_default();
+        let number = |name: &str| {
+            let (_, rest) = text.split_once(name)?;
+            let rest = rest.trim_start_matches(['"', ':', ' ']);
+            let end = rest.find(|c: char| c != '-' && !c.is_ascii_digit());
+            rest[..end.unwrap_or(rest.len())].parse::<i64>().ok()
+        };
+        let max = number("\"maxTime").map(|max| max.saturating_sub(1));
+        (number("\"minTime").unwrap_or(0), max.unwrap_or(0))
+    }
+
     fn bad(&self, offset: u64, detail: &str) -> Damage {
         damage(&self.path, offset, detail)
     }
