@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use lint::{FailOn, LintFormat, RulesLint};
 pub use oncall::{Oncall, OncallProduct, OncallSource, OncallSpan};
 pub use page::Page;
-pub use promql::{Promql, Query};
+pub use promql::{Explain, Format, Promql, Query, Series, SourceArgs};
 pub use rules::Rules;
 pub use ruletest::RulesTest;
 pub use runbook::Runbook;
@@ -58,6 +58,9 @@ pub enum Command {
     /// Work on PromQL text.
     #[command(subcommand)]
     Promql(Promql),
+    /// Samples without a server: export, import, check.
+    #[command(subcommand)]
+    Series(Series),
     /// Run Prometheus' PromQL test scripts.
     Promqltest {
         #[arg(required = true)]
@@ -137,6 +140,15 @@ pub struct Serve {
     /// Sync each write to disk before it is acknowledged, instead of once a second.
     #[arg(long)]
     pub fsync_each: bool,
+    /// Answer queries and rules from this server with Prometheus' API as well (a bigger engine that has the history).
+    #[arg(long, value_name = "URL")]
+    pub series: Option<String>,
+    /// Bearer token for that server.
+    #[arg(long, value_name = "TOKEN", requires = "series")]
+    pub series_token: Option<String>,
+    /// Allow PromQL's experimental functions and operators.
+    #[arg(long)]
+    pub promql_experimental: bool,
     /// Samples that one query may hold in memory.
     #[arg(long, value_name = "NUMBER", default_value_t = 50_000_000)]
     pub query_max_samples: usize,

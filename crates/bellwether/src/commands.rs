@@ -7,6 +7,7 @@ mod oncall;
 mod remote;
 mod rules;
 mod ruletest;
+mod samples;
 mod simulation;
 
 pub use remote::show_case;
@@ -31,7 +32,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Supervise { folder } => bellwether_connect::exec::supervise(&folder),
         Command::Check { file, json } => offline::check(&file, json),
         Command::Query(args) => on_runtime(remote::query(args)),
-        Command::Promql(command) => offline::promql(&command),
+        Command::Series(command) => on_runtime(samples::series(command)),
+        Command::Promql(command) => on_runtime(samples::promql(command)),
         Command::Promqltest { files, json } => offline::promqltest(&files, json),
         Command::Openmetrics(command) => offline::openmetrics(&command),
         Command::Rules(command) => rules::run(&command),

@@ -21,6 +21,7 @@ pub mod commands;
 pub mod config;
 pub mod core;
 pub mod demo;
+pub mod fetch;
 mod files;
 pub mod http;
 pub mod ingest;

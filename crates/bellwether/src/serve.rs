@@ -13,10 +13,11 @@ use bellwether_connect::terminal::Terminal;
 use bellwether_env::{Clock, SystemClock};
 use bellwether_flow::{Flow, Input};
 use bellwether_judge::engine::ALERT_RULE;
-use bellwether_model::Problems;
+use bellwether_model::series::SeriesSource;
 use bellwether_model::state::Record;
+use bellwether_model::{Problems, Secret};
 use bellwether_observe::ScrapeManager;
-use bellwether_promql::{Engine, EngineOptions};
+use bellwether_promql::{Engine, EngineOptions, ParserOptions};
 use bellwether_store::{PostgresStore, SqliteStore, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -102,6 +103,11 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
         delayed_name_removal: false,
         subquery_step_ms: config.globals.evaluation_interval.as_millis() as i64,
         samples_max: args.query_max_samples,
+        parser: if args.promql_experimental {
+            ParserOptions::experimental()
+        } else {
+            ParserOptions::default()
+        },
         ..EngineOptions::default()
     });
     let app = Arc::new(App::new(Parts {
@@ -109,7 +115,7 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
         core: core.clone(),
         store: Arc::clone(&store),
         series: Arc::clone(&series),
-        queries: Queries::new(engine, Arc::clone(&series) as _, Arc::clone(&clock))
+        queries: Queries::new(engine, queried(&args, &series)?, Arc::clone(&clock))
             .with_limits(args.query_timeout, args.query_concurrency),
         ingest: Ingest::new(Arc::clone(&series), args.accept_remote_write),
         scrapes: ScrapeManager::new(Arc::clone(&series) as _, Arc::clone(&clock)),
@@ -252,6 +258,24 @@ fn open_series(args: &cli::Serve) -> Result<bellwether_series::Store, StartError
         tracing::warn!("samples: {damage:?}");
     }
     Ok(store)
+}
+
+/// What queries see: our own samples and, when one is named, another server's.
+fn queried(
+    args: &cli::Serve,
+    own: &Arc<bellwether_series::Store>,
+) -> Result<Arc<dyn SeriesSource>, StartError> {
+    let own = Arc::clone(own) as Arc<dyn SeriesSource>;
+    let Some(address) = &args.series else {
+        return Ok(own);
+    };
+    let token = args.series_token.clone().map(Secret::new);
+    let remote = crate::fetch::remote_source(address, token)
+        .map_err(|error| hint(error, "name the server with --series http://host:port"))?;
+    Ok(Arc::new(bellwether_series::MergedSource::new(vec![
+        own,
+        Arc::new(remote),
+    ])))
 }
 
 async fn open_store(args: &cli::Serve) -> Result<Arc<dyn Store>, StartError> {

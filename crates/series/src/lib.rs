@@ -39,7 +39,7 @@ pub use exemplars::Exemplars;
 pub use merged::MergedSource;
 pub use openmetrics::{ExportError, ExportReport, write_openmetrics};
 pub use options::{Durability, Options};
-pub use prometheus::{PrometheusError, PrometheusFolder};
+pub use prometheus::{PrometheusError, PrometheusFolder, write_prometheus_blocks};
 pub use report::{
     Cardinality, Damage, DamageKind, ImportError, ImportReport, MaintainReport, OpenError,
     OpenReport, SnapshotError, Stats, VerifyReport,

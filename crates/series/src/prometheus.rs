@@ -8,9 +8,12 @@ mod block;
 mod checksum;
 mod chunk;
 mod log;
+mod writer;
 
 #[cfg(test)]
 mod tests;
+
+pub use writer::write_prometheus_blocks;
 
 use std::collections::BTreeSet;
 use std::fs;

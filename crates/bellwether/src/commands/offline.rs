@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bellwether_model::Problems;
-use bellwether_promql::{ExplainNode, ParserOptions, explain, parse, pretty, promqltest};
+use bellwether_promql::promqltest;
 use serde_json::json;
 
 use super::{complain, say};
 use crate::EXIT_BAD_INPUT;
-use crate::cli::{Openmetrics, Promql};
+use crate::cli::Openmetrics;
 use crate::config::Config;
 
 /// Prints findings; the exit code says whether one is an error.
@@ -46,35 +46,6 @@ pub(super) fn check(file: &Path, json: bool) -> ExitCode {
         ));
     }
     code
-}
-
-pub(super) fn promql(command: &Promql) -> ExitCode {
-    let (Promql::Format { expr: text } | Promql::Explain { expr: text }) = command;
-    let expr = match parse(text, &ParserOptions::default()) {
-        Ok(expr) => expr,
-        Err(error) => {
-            complain(error);
-            return ExitCode::from(EXIT_BAD_INPUT);
-        }
-    };
-    match command {
-        Promql::Format { .. } => say(pretty(&expr)),
-        Promql::Explain { .. } => print_plan(&explain(&expr), 0),
-    }
-    ExitCode::SUCCESS
-}
-
-fn print_plan(node: &ExplainNode, depth: usize) {
-    say(format_args!(
-        "{:indent$}{}  [{}]",
-        "",
-        node.operation,
-        node.strategy,
-        indent = depth * 2
-    ));
-    for child in &node.children {
-        print_plan(child, depth + 1);
-    }
 }
 
 pub(super) fn promqltest(files: &[PathBuf], json: bool) -> ExitCode {

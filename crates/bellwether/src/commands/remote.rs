@@ -38,6 +38,9 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 pub(super) async fn query(args: Query) -> ExitCode {
+    if super::samples::is_offline(&args) {
+        return super::samples::query(args).await;
+    }
     let client = Client::new(&args.server);
     let mut form = vec![("query", args.expr.clone())];
     let path = match args.last {
@@ -70,7 +73,7 @@ pub(super) async fn query(args: Query) -> ExitCode {
 }
 
 /// Prints a result of Prometheus' API: one line per sample, `name{labels} value @time`.
-fn show_result(body: &Value) {
+pub(super) fn show_result(body: &Value) {
     for kind in ["warnings", "infos"] {
         for line in body[kind].as_array().into_iter().flatten() {
             eprintln!(

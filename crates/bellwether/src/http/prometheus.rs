@@ -18,10 +18,11 @@ use axum::{Router, middleware};
 use bellwether_promql::{Engine, Expr, parse_metric_selector};
 use serde_json::{Value, json};
 
-pub use answer::{format_float, success};
+pub use answer::{answer_text, format_float, success};
+pub use params::parse_time;
 
 use answer::{ApiError, answer_query, respond};
-use params::{Params, Selectors, bad_time, parse_step, parse_time};
+use params::{Params, Selectors, bad_time, parse_step};
 
 use crate::app::App;
 use crate::http::auth::Scope;

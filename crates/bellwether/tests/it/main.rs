@@ -22,6 +22,7 @@ mod nginx;
 mod postgres;
 mod prometheus;
 mod remote;
+mod samples;
 mod security;
 mod server;
 mod support;

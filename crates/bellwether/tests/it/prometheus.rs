@@ -101,7 +101,7 @@ pub(crate) fn start_prometheus(folder: &Path, config: &str) -> Option<Prometheus
     })
 }
 
-fn promtool(args: &[&str]) -> Option<crate::support::Ran> {
+pub(crate) fn promtool(args: &[&str]) -> Option<crate::support::Ran> {
     Some(run(Command::new(part("promtool", &BIN)?).args(args), 60))
 }
 

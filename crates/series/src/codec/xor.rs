@@ -142,7 +142,7 @@ pub(super) fn decode_values(
 }
 
 #[inline]
-fn put_change(out: &mut BitWriter, change: i64) {
+pub(crate) fn put_change(out: &mut BitWriter, change: i64) {
     match change {
         0 => out.put(0, 1),
         -8191..=8192 => out.put(0b10 << 14 | (change as u64 & 0x3fff), 16),
@@ -185,7 +185,7 @@ impl ValueState {
     }
 
     #[inline]
-    fn put(&mut self, out: &mut BitWriter, bits: u64) {
+    pub(crate) fn put(&mut self, out: &mut BitWriter, bits: u64) {
         let change = bits ^ self.bits;
         self.bits = bits;
         if change == 0 {

@@ -57,8 +57,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
         .map(|entry| entry.path())
         .filter(|path| {
             let name = path.file_name().and_then(|name| name.to_str());
-            path.is_dir()
-                && name.is_some_and(|n| n.starts_with("checkpoint.") && !n.ends_with(".tmp"))
+            path.is_dir() && name.is_some_and(|name| name.starts_with("checkpoint."))
         })
         .filter_map(|path| Some((number(&path)?, path)))
         .max();
@@ -138,7 +137,8 @@ impl Replay {
         while at < bytes.len() {
             let kind = bytes[at];
             let left = PAGE - at % PAGE;
-            if kind & 7 == 0 {
+            let fragment = kind % 8;
+            if fragment == 0 {
                 // The rest of the page is empty.
                 at += left;
                 continue;
@@ -157,14 +157,14 @@ impl Replay {
             if crc32c(part) != sum {
                 return Err((at, "wrong checksum"));
             }
-            if matches!(kind & 7, 1 | 2) {
+            if matches!(fragment, 1 | 2) {
                 record.clear();
             }
             record.extend_from_slice(part);
             if record.len() > RECORD_MAX {
                 return Err((at, "a record is too large"));
             }
-            if matches!(kind & 7, 1 | 4) {
+            if matches!(fragment, 1 | 4) {
                 let whole = decompress(kind, std::mem::take(&mut record));
                 let whole = whole.map_err(|why| (at, why))?;
                 self.record(&whole).ok_or((at, "a record is malformed"))?;

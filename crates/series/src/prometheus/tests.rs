@@ -93,6 +93,50 @@ fn a_block_of_prometheus_reads_as_promtool_dumps_it() {
 }
 
 #[test]
+fn blocks_that_are_written_read_the_same_and_promtool_opens_them() {
+    let (source, _) = PrometheusFolder::open(&folder().join("data")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let all = Selection {
+        matchers: Vec::new(),
+        min: i64::MIN,
+        max: i64::MAX,
+    };
+    let report = write_prometheus_blocks(&source, &all, dir.path()).unwrap();
+    assert_eq!(report.samples, 740 - 67);
+    let (back, damage) = PrometheusFolder::open(dir.path()).unwrap();
+    assert_eq!(damage, []);
+    assert_same(&read_all(&back, i64::MIN, i64::MAX), &dump());
+    let promtool = Path::new("/usr/bin/promtool");
+    if !promtool.exists() {
+        assert!(
+            bellwether_env::vars::CI.get().is_none(),
+            "promtool is missing"
+        );
+        return;
+    }
+    // A data folder has a log too; promtool makes an empty one.
+    fs::create_dir_all(dir.path().join("wal")).unwrap();
+    let ran = std::process::Command::new(promtool)
+        .args(["tsdb", "dump"])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(ran.stdout).unwrap();
+    let expected = fs::read_to_string(folder().join("dump.txt")).unwrap();
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(
+        sorted(&text),
+        sorted(&expected),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+}
+
+#[test]
 fn checksums_are_castagnoli() {
     // The check value of the catalogue of CRC algorithms.
     assert_eq!(checksum::crc32c(b"123456789"), 0xe306_9283);

@@ -35,7 +35,27 @@ const PART_BYTES: usize = 64 << 10;
 
 /// Written by hand: a range query's answer is large, and its numbers have Prometheus' form. It is written while it is
 /// sent, so that it is never in memory as a whole.
-pub(super) fn answer_query(mut result: QueryResult, with_stats: bool, limit: usize) -> Response {
+pub(super) fn answer_query(result: QueryResult, with_stats: bool, limit: usize) -> Response {
+    let parts = parts(result, with_stats, limit).map(Ok::<_, std::convert::Infallible>);
+    let body = axum::body::Body::from_stream(futures_util::stream::iter(parts));
+    (
+        StatusCode::OK,
+        [(header::CONTENT_TYPE, "application/json")],
+        body,
+    )
+        .into_response()
+}
+
+/// The same as one text.
+pub fn answer_text(result: QueryResult) -> String {
+    parts(result, false, usize::MAX).collect()
+}
+
+fn parts(
+    mut result: QueryResult,
+    with_stats: bool,
+    limit: usize,
+) -> impl Iterator<Item = String> + Send {
     let truncated = truncate(&mut result.value, limit);
     let tail = tail(&result, with_stats, truncated);
     let (kind, first, mut items): (_, &str, Items) = match result.value {
@@ -76,7 +96,7 @@ pub(super) fn answer_query(mut result: QueryResult, with_stats: bool, limit: usi
     };
     let (mut head, mut end) = (Some(head), Some(end));
     let mut some = false;
-    let parts = std::iter::from_fn(move || {
+    std::iter::from_fn(move || {
         let mut part = head.take().unwrap_or_default();
         end.as_ref()?;
         while part.len() < PART_BYTES {
@@ -93,15 +113,8 @@ pub(super) fn answer_query(mut result: QueryResult, with_stats: bool, limit: usi
                 }
             }
         }
-        Some(Ok::<_, std::convert::Infallible>(part))
-    });
-    let body = axum::body::Body::from_stream(futures_util::stream::iter(parts));
-    (
-        StatusCode::OK,
-        [(header::CONTENT_TYPE, "application/json")],
-        body,
-    )
-        .into_response()
+        Some(part)
+    })
 }
 
 type Items = Box<dyn Iterator<Item = String> + Send>;

@@ -167,7 +167,7 @@ pub(super) fn parse_form(bytes: &[u8]) -> Vec<(String, String)> {
 }
 
 /// Unix seconds with decimals, or RFC 3339.
-pub(super) fn parse_time(text: &str) -> Option<i64> {
+pub fn parse_time(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.parse::<f64>() {
         let ms = (seconds * 1000.0).round();
         return (seconds.is_finite() && ms.abs() < 9.2e18).then_some(ms as i64);
