@@ -17,6 +17,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("schedule", &["model", "yaml"]),
     ("page", &["model", "yaml", "template", "schedule"]),
     ("act", &["model", "yaml", "promql"]),
+    (
+        "backtest",
+        &["model", "yaml", "judge", "page", "promql"],
+    ),
     ("flow", &["model", "judge", "page", "act", "promql"]),
     ("stats", &[]),
     ("lab", &["model", "yaml", "stats"]),
