@@ -1,5 +1,8 @@
 //! Incidents as people wrote them down: what pages are held against.
 
+use std::collections::BTreeMap;
+
+use bellwether_model::state::NewEvent;
 use bellwether_model::{Labels, Problem, Problems};
 use bellwether_yaml::{MapReader, Node};
 use jiff::Timestamp;
@@ -221,5 +224,67 @@ fn read_csv(file: &str, text: &str, problems: &mut Problems) -> Vec<Incident> {
             Err(text) => problems.push(Problem::error(&file, number, 1, text)),
         }
     }
+    all
+}
+
+// === our own cases ===
+
+/// Cases that were incidents, from the timeline: urgent ones that a person opened or took. A case still open ends at `now`.
+pub fn from_timeline<'a>(
+    events: impl IntoIterator<Item = &'a NewEvent>,
+    now: Timestamp,
+) -> Vec<Incident> {
+    struct Seen {
+        incident: Incident,
+        urgent: bool,
+        by_people: bool,
+        ended: bool,
+    }
+    let by_people = |event: &NewEvent| event.actor != "system" && !event.actor.starts_with("rule:");
+    let mut cases: BTreeMap<&str, Seen> = BTreeMap::new();
+    for event in events {
+        if event.subject.kind != "case" {
+            continue;
+        }
+        let id = event.subject.id.as_str();
+        if event.kind == "case_opened" {
+            let labels: Labels =
+                serde_json::from_value(event.data["labels"].clone()).unwrap_or_default();
+            let title = event.text.trim_start_matches("case opened: ").to_owned();
+            let seen = Seen {
+                incident: Incident {
+                    id: id.to_owned(),
+                    title,
+                    start: event.at,
+                    end: now,
+                    // What says where it hurt, and does not change when a rule is rewritten.
+                    labels: labels.retain(|name| name == "service"),
+                },
+                urgent: event.data["urgency"] == "high",
+                by_people: by_people(event),
+                ended: false,
+            };
+            cases.insert(id, seen);
+            continue;
+        }
+        let Some(case) = cases.get_mut(id) else {
+            continue;
+        };
+        match event.kind.as_str() {
+            "urgency_raised" => case.urgent = true,
+            "acknowledged" | "escalated_by_hand" | "comment" => case.by_people |= by_people(event),
+            "resolved" if !case.ended => {
+                case.incident.end = event.at;
+                case.ended = true;
+            }
+            _ => {}
+        }
+    }
+    let mut all: Vec<Incident> = cases
+        .into_values()
+        .filter(|case| case.urgent && case.by_people)
+        .map(|case| case.incident)
+        .collect();
+    all.sort_by(|a, b| (a.start, &a.id).cmp(&(b.start, &b.id)));
     all
 }

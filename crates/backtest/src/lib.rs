@@ -23,6 +23,7 @@ pub mod report;
 pub mod run;
 pub mod score;
 mod stepped;
+pub mod text;
 
 pub use incidents::Incident;
 pub use replay::{AlertHistory, Range, Replayed, Replaying, Rules, replay};

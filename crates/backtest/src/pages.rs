@@ -108,9 +108,12 @@ struct Counter(u64);
 
 impl IdSource for Counter {
     fn next_u64(&mut self) -> u64 {
-        // SplitMix64's step.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0 += 1;
         self.0
+    }
+
+    fn skip(&mut self, ids: u64) {
+        self.0 += ids;
     }
 }
 

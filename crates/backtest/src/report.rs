@@ -22,6 +22,10 @@ pub struct RuleRow {
     pub firings: usize,
     /// Alerts (label sets) that fired.
     pub alerts: usize,
+    /// Pages with alerts of no other rule: so many fewer there would be without it.
+    pub pages_alone: usize,
+    /// Incidents that no other rule caught: so many would be lost without it.
+    pub caught_alone: usize,
     #[serde(flatten)]
     pub figures: Figures,
 }

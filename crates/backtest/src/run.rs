@@ -1,6 +1,6 @@
 //! The whole backtest: replay, page, score, in several phases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_judge::{EngineSettings, GroupConfig, RuleKind};
 use bellwether_model::series::SeriesSource;
@@ -171,6 +171,19 @@ fn report(
             .1
             .push(alert);
     }
+    let caught_by: Vec<BTreeSet<(usize, usize)>> = incidents
+        .iter()
+        .map(|incident| {
+            let about = paged
+                .pages
+                .iter()
+                .filter(|page| score::is_about(page, incident));
+            about.flat_map(|page| page.rules.iter().copied()).collect()
+        })
+        .collect();
+    let alone = |rules: &BTreeSet<(usize, usize)>, place: &(usize, usize)| {
+        rules.len() == 1 && rules.contains(place)
+    };
     let inside = |at: i64| (span.0..=span.1).contains(&at);
     let rule_rows = rows
         .keys()
@@ -192,6 +205,11 @@ fn report(
                 line: rule.line,
                 firings: alerts.iter().map(|alert| fired(alert)).sum(),
                 alerts: alerts.iter().filter(|alert| fired(alert) > 0).count(),
+                pages_alone: pages
+                    .iter()
+                    .filter(|page| alone(&page.rules, place))
+                    .count(),
+                caught_alone: caught_by.iter().filter(|rules| alone(rules, place)).count(),
                 figures: figures(&pages, &alerts),
             }
         })

@@ -1,5 +1,6 @@
 //! The commands: each takes its arguments apart, calls the part that knows, and prints.
 
+mod backtest;
 mod conformance;
 mod lint;
 mod offline;

@@ -26,7 +26,7 @@ use bellwether_yaml::{MapReader, Node, Value};
 mod redact;
 
 /// Keys of `global` that are Prometheus'; the pager does not look at them, and scraping looks at no others.
-const PROMETHEUS_GLOBALS: [&str; 24] = [
+pub(crate) const PROMETHEUS_GLOBALS: [&str; 24] = [
     "scrape_interval",
     "scrape_timeout",
     "scrape_protocols",

@@ -15,6 +15,7 @@ use crate::pages::{Routing, Why};
 use crate::report::{ChangeKind, Report};
 use crate::run::{Backtest, compare, run};
 use crate::score::Night;
+use crate::text::{self, Shown};
 
 /// 2026-03-01, a Sunday.
 const FROM: i64 = 1_772_323_200_000;
@@ -554,4 +555,23 @@ fn phases_are_a_range_around_the_live_one() {
     assert!(low <= one.total.pages && one.total.pages <= high);
     assert!(low < high, "slots of half a minute later see other edges");
     assert_eq!(one.total.pages_range, (one.total.pages, one.total.pages));
+}
+
+#[test]
+fn a_report_reads_well() {
+    let incidents = incidents();
+    let source = source(&data(&incidents));
+    let (before, after) = (rules(10, "5m"), rules(15, "10m"));
+    let report = backtest(&after, &source, &incidents, 4);
+    assert_eq!(
+        text::report(&report, Shown::default()),
+        include_str!("report.txt")
+    );
+    let comparison = with(&source, &incidents, 1, |with| {
+        compare(&before, &after, with).unwrap()
+    });
+    assert_eq!(
+        text::comparison(&comparison, Shown::default()),
+        include_str!("comparison.txt")
+    );
 }

@@ -71,3 +71,53 @@ proptest! {
         drop(parse_time(&time));
     }
 }
+
+#[test]
+fn cases_that_people_took_are_incidents() {
+    use bellwether_model::state::{NewEvent, Subject};
+    use serde_json::json;
+    let event = |at: i64, case: &str, kind: &str, actor: &str, data: serde_json::Value| NewEvent {
+        at: super::at(at * 1000),
+        subject: Subject::new("case", case),
+        kind: kind.to_owned(),
+        actor: actor.to_owned(),
+        text: format!("case opened: {case} hurts"),
+        data,
+    };
+    let labels = json!({"alertname": "X", "service": "api"});
+    let opened = json!({"urgency": "high", "labels": labels});
+    let events = [
+        event(10, "taken", "case_opened", "system", opened.clone()),
+        event(11, "noise", "case_opened", "system", opened.clone()),
+        event(
+            12,
+            "ticket",
+            "case_opened",
+            "user:ana",
+            json!({"urgency": "low", "labels": {}}),
+        ),
+        event(13, "open", "case_opened", "user:ana", opened),
+        event(20, "taken", "acknowledged", "user:ana", json!({})),
+        event(21, "noise", "resolved", "system", json!({})),
+        event(30, "taken", "resolved", "system", json!({})),
+    ];
+    let all: Vec<String> = incidents::from_timeline(&events, super::at(99_000))
+        .iter()
+        .map(|i| {
+            format!(
+                "{} {}-{} {}",
+                i.id,
+                i.start.as_second(),
+                i.end.as_second(),
+                i.labels
+            )
+        })
+        .collect();
+    assert_eq!(
+        all,
+        [
+            "taken 10-30 {service=\"api\"}",
+            "open 13-99 {service=\"api\"}"
+        ]
+    );
+}

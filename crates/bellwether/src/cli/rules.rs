@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{RulesLint, RulesTest};
+use super::{RulesBacktest, RulesLint, RulesTest};
 
 #[derive(Debug, Subcommand)]
 pub enum Rules {
@@ -19,6 +19,8 @@ pub enum Rules {
     },
     /// Run unit tests of rules (promtool's format) and say which rules no test made fire.
     Test(RulesTest),
+    /// Replay rules over stored history to the pages they would have sent.
+    Backtest(RulesBacktest),
     /// Pages on causes, dead runbook links, alerts that cannot work; exit 1 when something was found.
     Lint(RulesLint),
 }

@@ -7,7 +7,7 @@ use bellwether_judge::RuleFile;
 use bellwether_model::{Problem, Problems, Severity};
 
 use super::offline::print_problems;
-use super::{complain, lint, ruletest, say};
+use super::{backtest, complain, lint, ruletest, say};
 use crate::EXIT_BAD_INPUT;
 use crate::cli::Rules;
 use crate::files::rule_files;
@@ -16,6 +16,7 @@ pub(super) fn run(command: &Rules) -> ExitCode {
     match command {
         Rules::Check { files, json } => check(files, *json),
         Rules::Test(args) => ruletest::run(args),
+        Rules::Backtest(args) => backtest::run(args),
         Rules::Lint(args) => lint::run(args),
     }
 }
