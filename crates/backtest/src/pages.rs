@@ -10,9 +10,9 @@ use bellwether_judge::EngineSettings;
 use bellwether_judge::replay::Episode;
 use bellwether_model::state::{DeliveryState, NewDelivery, Receipt};
 use bellwether_model::{IdSource, Labels, PostedAlert};
-use bellwether_page::config::{PageConfig, Settings};
+use bellwether_page::config::{PageConfig, RouteNode, Settings};
 use bellwether_page::{
-    DeliveryResult, NewSilence, NotificationPayload, Pager, PagerEvent, Reason, Urgency,
+    DeliveryResult, NewSilence, NotificationPayload, Pager, PagerEvent, Reason, Urgency, urgency_of,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -165,6 +165,24 @@ impl Routing {
             silences: Vec::new(),
             page_receivers: BTreeSet::new(),
         }
+    }
+
+    /// Whether alerts with these labels that take this route can page somebody.
+    pub fn pages(&self, node: &RouteNode, labels: &Labels) -> bool {
+        let Some(receiver) = self.config.receivers.get(&node.receiver) else {
+            return false;
+        };
+        if !self.page_receivers.is_empty() {
+            return self.page_receivers.contains(&node.receiver);
+        }
+        let all = !self.wakes_people();
+        receiver
+            .integrations
+            .iter()
+            .any(|integration| match &integration.settings {
+                Settings::Page(page) => page.urgency.or(urgency_of(labels)) == Some(Urgency::High),
+                _ => all || PAGING.contains(&integration.kind),
+            })
     }
 
     /// Whether any receiver that a route names has an integration that wakes people.

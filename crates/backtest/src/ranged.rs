@@ -15,6 +15,7 @@ use crate::Stopped;
 use crate::history::{Column, History};
 use crate::order::{Slots, expressions};
 use crate::replay::{AlertHistory, Failure, Given, Replayed, Shared, lives};
+use crate::sweep::{Step, Values};
 
 /// Points that the answers of one evaluation should have together.
 const POINTS: usize = 3_000_000;
@@ -37,6 +38,8 @@ struct Track {
     seen: BTreeMap<Labels, (usize, bool)>,
     failed: BTreeSet<usize>,
     message: String,
+    /// Values on a scale, of the rule that is looked at.
+    steps: BTreeMap<Labels, Vec<Step>>,
 }
 
 /// A batch of rules of one group.
@@ -132,6 +135,7 @@ impl Ranged {
                 seen: BTreeMap::new(),
                 failed: BTreeSet::new(),
                 message: String::new(),
+                steps: BTreeMap::new(),
             });
         }
         let options = shared.promql.options().clone();
@@ -265,9 +269,21 @@ impl Ranged {
         Ok(all)
     }
 
-    pub(crate) fn finish(self, shared: &Shared<'_>, replayed: &mut Replayed) {
+    pub(crate) fn finish(
+        self,
+        shared: &Shared<'_>,
+        replayed: &mut Replayed,
+        values: &mut Option<Values>,
+    ) {
         for track in self.tracks {
             let (group, rule) = (self.group, track.rule);
+            if shared.tap.is_some_and(|(place, _)| place == (group, rule)) {
+                *values = Some(Values {
+                    ticks: shared.order.slots[group].ticks.clone(),
+                    failed: track.failed.clone(),
+                    steps: track.steps,
+                });
+            }
             for (labels, runs) in track.runs {
                 let episodes = lives(shared, group, rule, &runs, &track.failed);
                 replayed.alerts.push(AlertHistory {
@@ -347,17 +363,19 @@ impl Track {
         let config = &shared.rules.groups[group].rules[self.rule];
         match config.kind {
             RuleKind::Recording => self.record(config, part, answers, given),
-            RuleKind::Alerting => self.alert(shared, config, part, answers),
+            RuleKind::Alerting => self.alert(shared, group, config, part, answers),
         }
     }
 
     fn alert(
         &mut self,
         shared: &Shared<'_>,
+        group: usize,
         config: &RuleConfig,
         part: Part,
         answers: &mut [Answer],
     ) {
+        let tap = shared.tap.filter(|(place, _)| *place == (group, self.rule));
         let naming = AlertLabels::new(config, shared.rules.settings);
         // Labels that ask a query or show the value are evaluated slot by slot, never here.
         let mut name = |labels: &Labels| {
@@ -372,7 +390,14 @@ impl Track {
             let mut found: BTreeMap<Labels, Vec<Vec<usize>>> = BTreeMap::new();
             for series in std::mem::take(&mut answer.series) {
                 let ticks = present(&series, part);
-                found.entry(name(&series.labels)).or_default().push(ticks);
+                let labels = name(&series.labels);
+                if let Some((_, scale)) = tap {
+                    let steps = self.steps.entry(labels.clone()).or_default();
+                    for (time, value) in &series.floats {
+                        scale.push(steps, part.tick(*time), *value);
+                    }
+                }
+                found.entry(labels).or_default().push(ticks);
             }
             found
         };

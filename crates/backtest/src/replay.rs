@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use bellwether_judge::replay::{Episode, episodes};
+use bellwether_judge::replay::{Episode, Run, Ticks, episodes};
 use bellwether_judge::{EngineSettings, GroupConfig, RuleKind};
 use bellwether_model::Labels;
 use bellwether_model::series::SeriesSource;
@@ -14,6 +14,7 @@ use crate::history::{Hidden, History, Recorded};
 use crate::order::{Batch, Order, Span};
 use crate::ranged::Ranged;
 use crate::stepped::Stepped;
+use crate::sweep::{Scale, Values};
 use crate::{Progress, Stopped};
 
 /// Points of recorded series that are kept at once; a longer range is replayed in slices.
@@ -109,10 +110,22 @@ pub(crate) struct Shared<'a> {
     pub(crate) order: &'a Order<'a>,
     pub(crate) promql: &'a Engine,
     pub(crate) progress: &'a dyn Progress,
+    /// The rule whose values are looked at, and how.
+    pub(crate) tap: Option<((usize, usize), &'a Scale)>,
 }
 
 /// Runs all rules over a range.
 pub fn replay(rules: Rules<'_>, range: Range, with: Replaying<'_>) -> Result<Replayed, Stopped> {
+    replay_with(rules, range, with, None).map(|(replayed, _)| replayed)
+}
+
+/// The same, and the values of one rule on a scale. `None` when that rule had to be evaluated slot by slot.
+pub(crate) fn replay_with(
+    rules: Rules<'_>,
+    range: Range,
+    with: Replaying<'_>,
+    tap: Option<((usize, usize), &Scale)>,
+) -> Result<(Replayed, Option<Values>), Stopped> {
     let span = Span {
         from: range.from,
         to: range.to,
@@ -126,6 +139,7 @@ pub fn replay(rules: Rules<'_>, range: Range, with: Replaying<'_>) -> Result<Rep
         order: &order,
         promql: with.promql,
         progress: with.progress,
+        tap,
     };
     let mut stages: Vec<Vec<Mutex<Work>>> = order
         .stages
@@ -169,9 +183,10 @@ pub fn replay(rules: Rules<'_>, range: Range, with: Replaying<'_>) -> Result<Rep
         evaluations: total.evaluations,
         ..Replayed::default()
     };
+    let mut values = None;
     for work in stages.drain(..).flatten() {
         let work = work.into_inner().unwrap_or_else(PoisonError::into_inner);
-        work.finish(&shared, &mut replayed);
+        work.finish(&shared, &mut replayed, &mut values);
     }
     replayed
         .alerts
@@ -179,7 +194,7 @@ pub fn replay(rules: Rules<'_>, range: Range, with: Replaying<'_>) -> Result<Rep
     replayed
         .failures
         .sort_by_key(|failure| (failure.group, failure.rule));
-    Ok(replayed)
+    Ok((replayed, values))
 }
 
 /// Evaluations that are to come, for the progress.
@@ -297,9 +312,9 @@ impl Work {
         }
     }
 
-    fn finish(self, shared: &Shared<'_>, replayed: &mut Replayed) {
+    fn finish(self, shared: &Shared<'_>, replayed: &mut Replayed, values: &mut Option<Values>) {
         match self {
-            Self::Ranged(ranged) => ranged.finish(shared, replayed),
+            Self::Ranged(ranged) => ranged.finish(shared, replayed, values),
             Self::Stepped(stepped) => stepped.finish(replayed),
         }
     }
@@ -310,20 +325,24 @@ pub(crate) fn lives(
     shared: &Shared<'_>,
     group: usize,
     rule: usize,
-    runs: &[bellwether_judge::replay::Run],
+    runs: &[Run],
     failed: &BTreeSet<usize>,
 ) -> Vec<Episode> {
-    use bellwether_judge::replay::{Run, Ticks};
     let config = &shared.rules.groups[group].rules[rule];
-    let ticks = &shared.order.slots[group].ticks;
+    let (ticks, runs) = good(&shared.order.slots[group].ticks, runs, failed);
+    episodes(config, &ticks, &runs)
+}
+
+/// Ticks without those that failed, and runs in their numbering.
+fn good(ticks: &Ticks, runs: &[Run], failed: &BTreeSet<usize>) -> (Ticks, Vec<Run>) {
     if failed.is_empty() {
-        return episodes(config, ticks, runs);
+        return (ticks.clone(), runs.to_vec());
     }
     let good: Vec<usize> = (0..ticks.len())
         .filter(|tick| !failed.contains(tick))
         .collect();
     let place = |tick: usize| good.partition_point(|known| *known < tick);
-    let runs: Vec<Run> = runs
+    let runs = runs
         .iter()
         .map(|run| (place(run.first), place(run.last + 1), run.condition))
         .filter(|(first, end, _)| first < end)
@@ -334,5 +353,5 @@ pub(crate) fn lives(
         })
         .collect();
     let times = good.iter().map(|tick| ticks.time(*tick)).collect();
-    episodes(config, &Ticks::Listed(times), &runs)
+    (Ticks::Listed(times), runs)
 }

@@ -1,6 +1,7 @@
 mod laws;
 mod month;
 mod reading;
+mod sweep;
 
 use std::collections::BTreeMap;
 

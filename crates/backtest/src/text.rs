@@ -6,6 +6,7 @@ use bellwether_model::duration::format_brief;
 
 use crate::report::{Change, ChangeKind, Comparison, Report, RuleRow};
 use crate::score::Figures;
+use crate::sweep::Sweep;
 
 macro_rules! line {
     ($out:expr, $($text:tt)*) => {{
@@ -323,5 +324,85 @@ pub fn comparison(comparison: &Comparison, shown: Shown) -> String {
         after.total.pages,
         comparison.pages_delta
     );
+    out
+}
+
+/// A sweep as lines of text: the combinations worth showing, by pages.
+pub fn sweep(sweep: &Sweep) -> String {
+    const BAR: usize = 24;
+    let mut out = String::new();
+    let op = sweep.comparison.as_str();
+    line!(
+        out,
+        "{} ({}): {} {op} threshold",
+        sweep.rule,
+        sweep.group,
+        sweep.subject
+    );
+    let most = sweep
+        .shown
+        .iter()
+        .map(|shown| shown.figures.pages)
+        .max()
+        .unwrap_or(0)
+        .max(1);
+    let mut rows = vec![(
+        String::new(),
+        [
+            "threshold",
+            "for",
+            "pages",
+            "firings",
+            "caught",
+            "missed",
+            "precision",
+            "detect p50",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    )];
+    for shown in &sweep.shown {
+        let figures = &shown.figures;
+        let known = |text: String| sweep.incidents.map_or_else(|| "-".to_owned(), |_| text);
+        let bar = "#".repeat((figures.pages * BAR).div_ceil(most));
+        let mark = match (shown.knee, shown.now) {
+            (true, true) => "knee, now",
+            (true, false) => "knee",
+            (false, true) => "now",
+            (false, false) => "",
+        };
+        rows.push((
+            format!("{mark:>9} "),
+            vec![
+                format!("{:.6}", shown.point.threshold)
+                    .trim_end_matches('0')
+                    .trim_end_matches('.')
+                    .to_owned(),
+                span((shown.point.hold_s * 1000.0) as i64),
+                figures.pages.to_string(),
+                shown.point.firings.to_string(),
+                known(figures.caught.to_string()),
+                known(figures.missed.to_string()),
+                figures
+                    .precision
+                    .map_or_else(|| "-".to_owned(), |share| format!("{share:.2}")),
+                figures.detect_p50_ms.map_or_else(|| "-".to_owned(), span),
+                format!("{bar:<BAR$}"),
+            ],
+        ));
+    }
+    table(&rows, &mut out);
+    match sweep.incidents {
+        None => line!(
+            out,
+            "note: without incidents only the pages are known; give --incidents"
+        ),
+        Some(count) => line!(
+            out,
+            "{} of {} combinations shown: those that no other one beats in both pages and missed incidents (of {count})",
+            sweep.shown.len(),
+            sweep.points.len()
+        ),
+    }
     out
 }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use bellwether_model::duration::parse_duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use backtest::{HistoryArgs, PagingArgs, RulesBacktest, RulesSweep};
 pub use backtest::{HistoryArgs, PagingArgs, RulesBacktest};
 pub use lint::{FailOn, LintFormat, RulesLint};
 pub use oncall::{Oncall, OncallProduct, OncallSource, OncallSpan};

@@ -10,6 +10,7 @@ mod rules;
 mod ruletest;
 mod samples;
 mod simulation;
+mod sweep;
 
 pub use remote::show_case;
 

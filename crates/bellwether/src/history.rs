@@ -64,7 +64,7 @@ fn open_store(data: &Path) -> Result<Opened, String> {
     }
     let options = Options {
         // Nothing is deleted here.
-        retention: std::time::Duration::from_secs(100 * 365 * 86_400),
+        retention: std::time::Duration::from_hours(100 * 365 * 24),
         max_selected_series: usize::MAX,
         ..Options::default()
     };

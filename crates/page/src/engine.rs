@@ -32,7 +32,7 @@ use crate::reason::Reason;
 
 pub use changes::silence_refusal;
 pub use ingest::{ALERT_BYTES_MAX, LABELS_MAX, refusal as alert_refusal};
-pub use state::Pager;
+pub use state::{Pager, urgency_of};
 
 use state::{Due, StepIds};
 

@@ -27,7 +27,7 @@ pub mod view;
 
 pub use bellwether_schedule as schedule;
 pub use config::PageConfig;
-pub use engine::{Pager, Violation};
+pub use engine::{Pager, Violation, urgency_of};
 pub use event::{DeliveryResult, NewCase, NewOverride, NewSilence, PagerEvent};
 pub use payload::{NotificationPayload, PagePayload};
 pub use reason::Reason;

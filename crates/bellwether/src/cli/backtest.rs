@@ -84,3 +84,26 @@ pub struct PagingArgs {
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub time_zone: String,
 }
+
+/// Try thresholds and durations of one alert on one evaluation: pages against missed incidents.
+#[derive(Debug, Args)]
+pub struct RulesSweep {
+    /// Name of the alert.
+    pub rule: String,
+    /// Rule files, folders with rule files, or patterns; the alert is in one of them.
+    #[arg(long = "rules", value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Thresholds to try: `0.5..5`, `0.5..5:20` for so many of them (100 by default), or a list `1,2,5`.
+    #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
+    pub threshold: Option<String>,
+    /// Durations to try instead of the rule's `for`: `1m,5m,10m`, or `0s..30m` for ten of them.
+    #[arg(long = "for", value_name = "DURATIONS")]
+    pub hold: Option<String>,
+    #[command(flatten)]
+    pub history: HistoryArgs,
+    #[command(flatten)]
+    pub paging: PagingArgs,
+    /// Every combination as JSON.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{RulesBacktest, RulesLint, RulesTest};
+use super::{RulesBacktest, RulesLint, RulesSweep, RulesTest};
 
 #[derive(Debug, Subcommand)]
 pub enum Rules {
@@ -20,6 +20,9 @@ pub enum Rules {
     /// Run unit tests of rules (promtool's format) and say which rules no test made fire.
     Test(RulesTest),
     /// Replay rules over stored history to the pages they would have sent.
+    Backtest(Box<RulesBacktest>),
+    /// Try thresholds and durations of one alert on one evaluation: pages against missed incidents.
+    Sweep(Box<RulesSweep>),
     Backtest(RulesBacktest),
     /// Pages on causes, dead runbook links, alerts that cannot work; exit 1 when something was found.
     Lint(RulesLint),

@@ -12,7 +12,7 @@ use bellwether_backtest::text::{self, Shown};
 use bellwether_backtest::{Incident, compare, incidents, run as backtest};
 use bellwether_env::{Clock, SystemClock};
 use bellwether_judge::{EngineSettings, GroupConfig, RuleFile};
-use bellwether_model::{MatchOp, Matcher, Problem, Problems};
+use bellwether_model::{MatchOp, Matcher, Problem, Problems, Severity};
 use bellwether_page::NewSilence;
 use bellwether_page::config::{PageConfig, ReadOptions};
 use bellwether_promql::Engine;

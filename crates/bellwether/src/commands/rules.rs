@@ -7,7 +7,7 @@ use bellwether_judge::RuleFile;
 use bellwether_model::{Problem, Problems, Severity};
 
 use super::offline::print_problems;
-use super::{backtest, complain, lint, ruletest, say};
+use super::{backtest, complain, lint, ruletest, say, sweep};
 use crate::EXIT_BAD_INPUT;
 use crate::cli::Rules;
 use crate::files::rule_files;
@@ -17,6 +17,7 @@ pub(super) fn run(command: &Rules) -> ExitCode {
         Rules::Check { files, json } => check(files, *json),
         Rules::Test(args) => ruletest::run(args),
         Rules::Backtest(args) => backtest::run(args),
+        Rules::Sweep(args) => sweep::run(args),
         Rules::Lint(args) => lint::run(args),
     }
 }

@@ -132,7 +132,7 @@ pub(super) fn hex(fingerprint: u64) -> String {
 
 /// What `severity` asks for; `None`: never a case of its own. Unknown words and none at all page: a symptom that
 /// somebody routed to people must not be lost to a typing error.
-pub(super) fn urgency_of(labels: &Labels) -> Option<Urgency> {
+pub fn urgency_of(labels: &Labels) -> Option<Urgency> {
     match labels.get("severity").to_ascii_lowercase().as_str() {
         "context" | "info" | "informational" | "none" | "debug" | "notice" => None,
         "ticket" | "warning" | "warn" | "minor" | "low" => Some(Urgency::Low),
