@@ -16,7 +16,6 @@ use bellwether_model::duration::parse_duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use backtest::{HistoryArgs, PagingArgs, RulesBacktest, RulesSweep};
-pub use backtest::{HistoryArgs, PagingArgs, RulesBacktest};
 pub use lint::{FailOn, LintFormat, RulesLint};
 pub use oncall::{Oncall, OncallProduct, OncallSource, OncallSpan};
 pub use page::Page;

@@ -23,7 +23,6 @@ pub enum Rules {
     Backtest(Box<RulesBacktest>),
     /// Try thresholds and durations of one alert on one evaluation: pages against missed incidents.
     Sweep(Box<RulesSweep>),
-    Backtest(RulesBacktest),
     /// Pages on causes, dead runbook links, alerts that cannot work; exit 1 when something was found.
     Lint(RulesLint),
 }
