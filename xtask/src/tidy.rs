@@ -17,10 +17,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("schedule", &["model", "yaml"]),
     ("page", &["model", "yaml", "template", "schedule"]),
     ("act", &["model", "yaml", "promql"]),
-    (
-        "backtest",
-        &["model", "yaml", "judge", "page", "promql"],
-    ),
+    ("backtest", &["model", "yaml", "judge", "page", "promql"]),
+    ("wire", &["model", "page"]),
     ("flow", &["model", "judge", "page", "act", "promql"]),
     ("stats", &[]),
     ("lab", &["model", "yaml", "stats"]),

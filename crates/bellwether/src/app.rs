@@ -20,6 +20,7 @@ use tokio::sync::broadcast;
 
 use crate::config::Config;
 use crate::core::Core;
+use crate::http::alertmanager::stats::Stats;
 use crate::http::auth::Auth;
 use crate::http::limits::Limits;
 use crate::ingest::Ingest;
@@ -49,7 +50,20 @@ pub struct App {
     pub external_url: String,
     pub data: PathBuf,
     pub retention: Duration,
+    /// How long ended silences and the notification log are kept.
+    pub page_retention: Duration,
     pub started_at: Timestamp,
+    /// What is counted for Alertmanager's metrics.
+    pub alertmanager: Stats,
+    /// Only the pager runs: `bellwether alertmanager`.
+    pub pager_only: bool,
+    /// Whoever can reach this server may read, as with an Alertmanager.
+    pub open_reads: bool,
+    /// Whoever is let in without a token may post alerts and silences.
+    pub open_posts: bool,
+    /// Path before all others: empty, or `/alertmanager`.
+    pub route_prefix: String,
+    pub silence_limits: SilenceLimits,
     config: ArcSwap<Config>,
     loaded: Mutex<Loaded>,
 }
@@ -61,6 +75,13 @@ pub struct Loaded {
     /// Whether the last reload worked; if not, what ran before goes on.
     pub ok: bool,
     pub problems: Problems,
+}
+
+/// How many silences there may be, and how large one.
+#[derive(Clone, Copy, Debug)]
+pub struct SilenceLimits {
+    pub silences: usize,
+    pub bytes: usize,
 }
 
 /// What [`App::new`] needs.
@@ -80,6 +101,12 @@ pub struct Parts {
     pub external_url: String,
     pub data: PathBuf,
     pub retention: Duration,
+    pub page_retention: Duration,
+    pub pager_only: bool,
+    pub open_reads: bool,
+    pub open_posts: bool,
+    pub route_prefix: String,
+    pub silence_limits: SilenceLimits,
     pub config: Config,
     pub problems: Problems,
 }
@@ -119,7 +146,14 @@ impl App {
             external_url: parts.external_url,
             data: parts.data,
             retention: parts.retention,
+            page_retention: parts.page_retention,
             started_at: now,
+            alertmanager: Stats::default(),
+            pager_only: parts.pager_only,
+            open_reads: parts.open_reads,
+            open_posts: parts.open_posts,
+            route_prefix: parts.route_prefix,
+            silence_limits: parts.silence_limits,
             config: ArcSwap::from_pointee(parts.config),
             loaded: Mutex::new(Loaded {
                 at: now,
@@ -154,8 +188,12 @@ impl App {
 
     /// Reads the file again. With an error in it nothing changes, and the problems say why.
     pub async fn reload(&self) -> Result<Problems, Problems> {
-        let file = self.config().file.clone();
+        let config = self.config();
+        let (file, pager_only) = (config.file.clone(), self.pager_only);
+        let mode = config.page.matcher_mode;
+        drop(config);
         let read = move || match &file {
+            Some(file) if pager_only => Config::load_alertmanager(file, mode),
             Some(file) => Config::load(file),
             None => {
                 let (config, problems) = Config::without_file();
@@ -189,12 +227,15 @@ impl App {
     /// Makes a configuration the one in use: the same path at start and at each reload.
     async fn apply(&self, config: Arc<Config>) {
         self.config.store(Arc::clone(&config));
-        self.scrapes.apply(self.jobs(&config));
-        self.judge
-            .configure(config.groups(), &config.globals, &self.external_url);
+        if !self.pager_only {
+            self.scrapes.apply(self.jobs(&config));
+            self.judge
+                .configure(config.groups(), &config.globals, &self.external_url);
+        }
         self.core
             .configure(|flow| flow.set_run_settings(config.runs.clone()));
-        let page = config.page_here(&self.external_url);
+        let mut page = config.page_here(&self.external_url);
+        page.retention = self.page_retention;
         let event = bellwether_page::PagerEvent::Reconfigure(Arc::new(page));
         if self
             .core

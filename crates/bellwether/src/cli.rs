@@ -1,5 +1,6 @@
 //! The command line: what there is, and which part answers it.
 
+mod alertmanager;
 mod backtest;
 mod lint;
 mod oncall;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use bellwether_model::duration::parse_duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use alertmanager::{Alertmanager, LogFormat};
 pub use backtest::{HistoryArgs, PagingArgs, RulesBacktest, RulesSweep};
 pub use lint::{FailOn, LintFormat, RulesLint};
 pub use oncall::{Oncall, OncallProduct, OncallSource, OncallSpan};
@@ -44,6 +46,9 @@ pub struct Cli {
 pub enum Command {
     /// Watch this host and what the configuration names; judge, page and act.
     Serve(Serve),
+    /// Run only the pager, in the place of an Alertmanager: its flags, file, API and log lines.
+    #[command(disable_version_flag = true)]
+    Alertmanager(Box<Alertmanager>),
     /// Show the whole loop on a small web service that turns slow.
     Demo(Demo),
     /// Validate a configuration and everything it names, offline.
@@ -54,6 +59,9 @@ pub enum Command {
         /// Findings as JSON.
         #[arg(long)]
         json: bool,
+        /// The file is an Alertmanager's: accept or refuse it as Alertmanager does.
+        #[arg(long)]
+        alertmanager: bool,
     },
     /// Evaluate PromQL on a running server.
     Query(Query),
@@ -124,6 +132,9 @@ pub struct Serve {
     /// Listen beyond loopback although there is no TLS here (a proxy before it does that).
     #[arg(long)]
     pub behind_tls_proxy: bool,
+    /// Over loopback too, posting alerts and silences needs an API token.
+    #[arg(long)]
+    pub require_token: bool,
     /// Days that samples are kept.
     #[arg(long, value_name = "DURATION", default_value = "31d", value_parser = duration)]
     pub retention: std::time::Duration,
@@ -270,4 +281,14 @@ fn size(text: &str) -> Result<u64, String> {
 /// A duration as Prometheus writes it.
 fn duration(text: &str) -> Result<std::time::Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
+}
+
+impl Default for Serve {
+    /// As the command line has them when nothing is said.
+    fn default() -> Self {
+        match Cli::try_parse_from(["bellwether", "serve"]).map(|cli| cli.command) {
+            Ok(Command::Serve(serve)) => serve,
+            _ => unreachable!("every flag of `serve` has a default"),
+        }
+    }
 }

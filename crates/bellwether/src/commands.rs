@@ -1,5 +1,6 @@
 //! The commands: each takes its arguments apart, calls the part that knows, and prints.
 
+mod alertmanager;
 mod backtest;
 mod conformance;
 mod lint;
@@ -32,7 +33,13 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo(args) => on_runtime(demo::run(args)),
         Command::DemoService => on_runtime(demo::service_alone()),
         Command::Supervise { folder } => bellwether_connect::exec::supervise(&folder),
-        Command::Check { file, json } => offline::check(&file, json),
+        Command::Check {
+            file,
+            json,
+            alertmanager: true,
+        } => alertmanager::check(&file, json),
+        Command::Check { file, json, .. } => offline::check(&file, json),
+        Command::Alertmanager(args) => on_runtime(alertmanager::run(*args)),
         Command::Query(args) => on_runtime(remote::query(args)),
         Command::Series(command) => on_runtime(samples::series(command)),
         Command::Promql(command) => on_runtime(samples::promql(command)),

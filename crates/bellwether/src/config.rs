@@ -21,6 +21,7 @@ use bellwether_observe::probe::ProbeConfig;
 use bellwether_observe::{ScrapeConfig, ScrapeGlobals, read_probes, read_scrape_configs};
 use bellwether_page::PageConfig;
 use bellwether_page::config::ReadOptions;
+use bellwether_page::matchers::Mode;
 use bellwether_yaml::{MapReader, Node, Value};
 
 mod redact;
@@ -134,6 +135,37 @@ impl Config {
         (Some(config), problems)
     }
 
+    /// Reads a file of Alertmanager's, by its rules: only the pager runs.
+    pub fn load_alertmanager(file: &Path, mode: Mode) -> (Option<Self>, Problems) {
+        let mut problems = Problems::default();
+        let name = file.display().to_string();
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) => {
+                let message = format!("cannot be read: {error}");
+                problems.push(Problem::error(&name.as_str().into(), 0, 0, message));
+                return (None, problems);
+            }
+        };
+        let (page, mut problems) = PageConfig::parse_alertmanager(&name, &text, mode);
+        problems.sort();
+        let config = page.map(|page| Self {
+            file: Some(file.to_owned()),
+            globals: ScrapeGlobals::default(),
+            scrapes: Vec::new(),
+            probes: Vec::new(),
+            rules: Vec::new(),
+            slos: Vec::new(),
+            page: Arc::new(page),
+            runbooks: Arc::new(Library::default()),
+            runs: Settings::default(),
+            host: false,
+            find_services: false,
+            text,
+        });
+        (config, problems)
+    }
+
     fn read(file: Option<&Path>, node: &Node, text: String, problems: &mut Problems) -> Self {
         let base = file
             .and_then(Path::parent)
@@ -203,6 +235,21 @@ impl Config {
         let mut groups = self.rules.clone();
         groups.extend(self.slos.iter().flat_map(Slo::groups));
         groups
+    }
+
+    /// The pager's part as an Alertmanager's file, with `<secret>` in place of secrets: what its clients read.
+    pub fn as_alertmanager(&self) -> String {
+        let text = redact::alertmanager(&self.text);
+        if text.lines().any(|line| line == "route:") {
+            return text;
+        }
+        let name = bellwether_page::config::DEFAULT_RECEIVER;
+        let node = &self.page.routes.nodes[0];
+        let (wait, interval) = (node.group_wait.as_secs(), node.group_interval.as_secs());
+        format!(
+            "route:\n  receiver: {name}\n  group_by:\n    - alertname\n  group_wait: {wait}s\n  \
+             group_interval: {interval}s\n  repeat_interval: 4h\nreceivers:\n  - name: {name}\n"
+        )
     }
 
     /// The file as it was understood, with `<secret>` in place of secrets and without comments, as Prometheus has it.

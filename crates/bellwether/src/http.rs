@@ -3,6 +3,7 @@
 //! `/api/v1` speaks Prometheus' words and errors, `/api/bellwether/v1` ours (problem+json); pages are HTML. Every
 //! route asks for a scope ([`guard`]); sizes and times are limited here for all.
 
+pub mod alertmanager;
 pub mod api;
 pub mod auth;
 pub mod guard;
@@ -37,8 +38,15 @@ const STOP_WAIT: Duration = Duration::from_secs(5);
 /// All routes of a server.
 pub fn router(app: Arc<App>) -> Router {
     let read = || middleware::from_fn_with_state(Scope::Read, guard::require);
-    let admin = || middleware::from_fn_with_state(Scope::Admin, guard::require);
-    Router::new()
+    // An Alertmanager's callers reload it without saying who they are.
+    let reloader = if app.open_reads {
+        Scope::Read
+    } else {
+        Scope::Admin
+    };
+    let admin = || middleware::from_fn_with_state(reloader, guard::require);
+    let prefix = app.route_prefix.clone();
+    let router = Router::new()
         .nest(
             "/api/v1",
             prometheus::routes()
@@ -46,6 +54,7 @@ pub fn router(app: Arc<App>) -> Router {
                 .merge(prometheus::changing_routes()),
         )
         .merge(prometheus::federation().layer(read()))
+        .nest("/api/v2", alertmanager::routes(&app))
         .nest(api::PREFIX, api::routes())
         .route("/metrics", get(metrics).layer(read()))
         .route("/-/reload", post(reload).put(reload).layer(admin()))
@@ -62,7 +71,12 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::new())
         .layer(middleware::map_response(harden))
-        .with_state(app)
+        .with_state(app);
+    if prefix.is_empty() {
+        router
+    } else {
+        Router::new().nest(&prefix, router)
+    }
 }
 
 /// Headers that every answer has.
@@ -86,32 +100,60 @@ async fn harden(mut response: Response) -> Response {
 
 /// Serves until `stop` resolves.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     app: Arc<App>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let server = axum::serve(listener, service).with_graceful_shutdown(async move {
+    let router = router(app);
+    let (stopping, stopped) = tokio::sync::watch::channel(false);
+    let mut servers = tokio::task::JoinSet::new();
+    for listener in listeners {
+        let service = router
+            .clone()
+            .into_make_service_with_connect_info::<SocketAddr>();
+        let mut stopped = stopped.clone();
+        servers.spawn(
+            axum::serve(listener, service)
+                .with_graceful_shutdown(async move {
+                    drop(stopped.wait_for(|stopped| *stopped).await);
+                })
+                .into_future(),
+        );
+    }
+    let mut waiting = stopped.clone();
+    let all = async {
+        while let Some(ended) = servers.join_next().await {
+            ended.map_err(std::io::Error::other)??;
+        }
+        Ok(())
+    };
+    let stop = async move {
         stop.await;
-        stopping.send(()).ok();
-    });
+        stopping.send_replace(true);
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
-        result = server => result,
+        result = all => result,
+        () = stop => Ok(()),
         () = async {
             // Open event streams would hold the server for ever.
-            drop(stopped.await);
+            drop(waiting.wait_for(|stopped| *stopped).await);
             crate::core::pause(STOP_WAIT).await;
         } => Ok(()),
     }
 }
 
-async fn healthy() -> &'static str {
-    "Bellwether is Healthy.\n"
+async fn healthy(State(app): State<Arc<App>>) -> &'static str {
+    if app.pager_only {
+        "OK"
+    } else {
+        "Bellwether is Healthy.\n"
+    }
 }
 
 async fn ready(State(app): State<Arc<App>>) -> Response {
     match app.store.health().await {
+        Ok(()) if app.pager_only => "OK".into_response(),
         Ok(()) => "Bellwether is Ready.\n".into_response(),
         Err(error) => (
             StatusCode::SERVICE_UNAVAILABLE,

@@ -38,6 +38,7 @@ pub mod serve;
 pub mod status;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -47,6 +48,14 @@ pub const EXIT_BAD_INPUT: u8 = 64;
 
 /// Runs the program with its arguments.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    // Called by its name, it is an Alertmanager.
+    let named = args.first().and_then(|first| Path::new(first).file_name());
+    let as_alertmanager =
+        named.is_some_and(|name| name == "alertmanager" || name == "prometheus-alertmanager");
+    if as_alertmanager {
+        args.insert(1, "alertmanager".into());
+    }
     let cli = match cli::Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -54,6 +63,8 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             drop(error.print());
             return if is_help {
                 ExitCode::SUCCESS
+            } else if as_alertmanager {
+                ExitCode::FAILURE
             } else {
                 ExitCode::from(EXIT_BAD_INPUT)
             };

@@ -116,7 +116,10 @@ impl Outbox {
                 }
             };
             unsure = false;
+            let started = self.app.clock.monotonic();
             let performed = self.perform(&delivery).await;
+            let took = self.app.clock.monotonic().saturating_sub(started);
+            self.count(&delivery, &performed, took);
             match self.finish(&mut delivery, performed).await {
                 Some(due_at) => delivery.new.due_at = due_at,
                 None => return,
@@ -147,6 +150,25 @@ impl Outbox {
                 Some(waiting)
             }
         }
+    }
+
+    /// For Alertmanager's metrics: attempts to tell a receiver.
+    fn count(&self, delivery: &Delivery, performed: &Performed, took: Duration) {
+        let Performed::Message(outcome) = performed else {
+            return;
+        };
+        if delivery.new.subject.kind != "group" {
+            return;
+        }
+        let ok = matches!(outcome.verdict, Verdict::Done);
+        let over = !matches!(outcome.verdict, Verdict::Retry { .. });
+        self.app.alertmanager.attempted(
+            &delivery.new.channel,
+            took.as_secs_f64(),
+            ok,
+            over,
+            delivery.attempt <= 1,
+        );
     }
 
     async fn begin(&self, delivery: &Delivery) -> Result<Option<Delivery>, StoreError> {

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +17,14 @@ use bellwether_model::series::SeriesSource;
 use bellwether_model::state::Record;
 use bellwether_model::{Problems, Secret};
 use bellwether_observe::ScrapeManager;
+use bellwether_page::matchers::Mode;
 use bellwether_promql::{Engine, EngineOptions, ParserOptions};
 use bellwether_store::{PostgresStore, SqliteStore, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::app::{App, Parts, spawn};
+use crate::app::{App, Parts, SilenceLimits, spawn};
 use crate::cli;
 use crate::config::Config;
 use crate::core::{self, Core, Effects, pause};
@@ -42,6 +43,8 @@ pub const SERVER_FILE: &str = "server.json";
 pub const TOKEN_FILE: &str = "admin.token";
 /// Name of that token.
 const LOCAL_TOKEN: &str = "local";
+/// Silences that there may be at most, ended ones included.
+const SILENCES_MAX: usize = 100_000;
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AT_TARGETS_EVERY: Duration = Duration::from_secs(2);
 const MAINTAIN_EVERY: Duration = Duration::from_mins(1);
@@ -59,12 +62,74 @@ fn hint(text: impl Into<String>, hint: &'static str) -> StartError {
     StartError::Hint(text.into(), hint)
 }
 
+/// What to serve, however it was asked for.
+pub struct Setup {
+    /// Whatever is not said below; its `config` and `listen` are not looked at.
+    pub args: cli::Serve,
+    pub source: Source,
+    /// At least one.
+    pub listen: Vec<SocketAddr>,
+    /// How long ended silences and the notification log are kept.
+    pub page_retention: Duration,
+    /// Without a token, alerts and silences may be posted over loopback.
+    pub open_posts: bool,
+    /// Path before all others.
+    pub route_prefix: String,
+    pub silence_limits: SilenceLimits,
+}
+
+/// Where the configuration comes from.
+pub enum Source {
+    /// Everything runs.
+    Ours(Option<PathBuf>),
+    /// Only the pager runs, as an Alertmanager.
+    Alertmanager(PathBuf, Mode),
+}
+
+impl Source {
+    fn load(&self) -> (Option<Config>, Problems) {
+        match self {
+            Self::Ours(Some(file)) => Config::load(file),
+            Self::Ours(None) => {
+                let (config, problems) = Config::without_file();
+                (Some(config), problems)
+            }
+            Self::Alertmanager(file, mode) => Config::load_alertmanager(file, *mode),
+        }
+    }
+}
+
 /// Runs the server until it is told to stop.
 pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     refuse_open_listening(&args)?;
-    let (config, problems) = load_config(args.config.as_deref())?;
-    let (listener, listen) = bind(args.listen).await?;
+    run_with(Setup {
+        source: Source::Ours(args.config.clone()),
+        listen: vec![args.listen],
+        page_retention: bellwether_page::config::RETENTION,
+        open_posts: !args.require_token,
+        route_prefix: String::new(),
+        silence_limits: SilenceLimits {
+            silences: SILENCES_MAX,
+            bytes: usize::MAX,
+        },
+        args,
+    })
+    .await
+}
+
+/// Builds every part in start-up order, and stops them in the end.
+pub async fn run_with(setup: Setup) -> Result<ExitCode, StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let pager_only = matches!(setup.source, Source::Alertmanager(..));
+    let args = &setup.args;
+    let (config, problems) = load_config(&setup.source)?;
+    let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+    for listen in &setup.listen {
+        let (listener, address) = bind(*listen).await?;
+        listeners.push(listener);
+        addresses.push(address);
+    }
+    let listen = addresses[0];
     let external_url = args
         .external_url
         .clone()
@@ -77,12 +142,13 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
             "name another folder with --data",
         )
     })?;
-    let series = Arc::new(open_series(&args)?);
-    let store = open_store(&args).await?;
+    let series = Arc::new(open_series(args)?);
+    let store = open_store(args).await?;
 
     let records = load_records(&*store).await?;
     let now = clock.now();
-    let page = config.page_here(&external_url);
+    let mut page = config.page_here(&external_url);
+    page.retention = setup.page_retention;
     let (flow, unreadable) = Flow::restore(Arc::new(page), config.runs.clone(), &records, now);
     if !unreadable.0.is_empty() {
         tracing::error!("some state could not be read and was left aside:\n{unreadable}");
@@ -90,7 +156,7 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
     let mut auth = Auth::restore(&records);
     let (links, key_batch) = Links::restore(&of_kind(&records, SIGNING_KEY.0));
     let (token_batch, token_note) = local_token(&args.data, &mut auth, clock.now());
-    let setup = auth.open_setup(now);
+    let setup_ticket = auth.open_setup(now);
 
     // Asked before anything steps: what opens from now on asks for itself, and must not be planned twice.
     let waiting = flow.wanted(now);
@@ -127,6 +193,12 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
         external_url: external_url.clone(),
         data: args.data.clone(),
         retention: args.retention,
+        page_retention: setup.page_retention,
+        pager_only,
+        open_reads: pager_only,
+        open_posts: setup.open_posts,
+        route_prefix: setup.route_prefix.clone(),
+        silence_limits: setup.silence_limits,
         config,
         problems,
     }));
@@ -156,14 +228,9 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
     );
     spawn("outbox", outbox::run(Arc::clone(&outbox), to_perform));
     spawn("planning", planning::run(Arc::clone(&app), to_plan));
-    spawn(
-        "judging",
-        judging::run(
-            Arc::clone(&app),
-            rule_commands,
-            of_kind(&records, ALERT_RULE.0),
-        ),
-    );
+    if !pager_only {
+        spawn_judging(&app, rule_commands, &records);
+    }
     let found = outbox::recover(&outbox)
         .await
         .map_err(|error| hint(error.to_string(), "is the state database sound?"))?;
@@ -178,9 +245,13 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
     spawn("news of targets", watch_targets(Arc::clone(&app)));
     spawn("reload on SIGHUP", reload_on_hangup(Arc::clone(&app)));
 
-    announce(&app, &args, setup.as_deref(), &token_note);
-    let served = http::serve(listener, Arc::clone(&app), stop_signal()).await;
-    tracing::info!("stopping");
+    announce(&app, setup_ticket.as_deref(), &token_note, &addresses);
+    let served = http::serve(listeners, Arc::clone(&app), stop_signal()).await;
+    if pager_only {
+        tracing::info!("Received SIGTERM, exiting gracefully...");
+    } else {
+        tracing::info!("stopping");
+    }
     app.scrapes.shutdown().await;
     if let Err(error) = series.sync() {
         tracing::error!(%error, "the last samples could not be synced");
@@ -190,6 +261,11 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, StartError> {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => Err(hint(format!("serve: {error}"), "the log says more")),
     }
+}
+
+fn spawn_judging(app: &Arc<App>, commands: judging::Commands, records: &[Record]) {
+    let stored = of_kind(records, ALERT_RULE.0);
+    spawn("judging", judging::run(Arc::clone(app), commands, stored));
 }
 
 /// Deny by default: beyond loopback there must be TLS before us, and somebody must have said so.
@@ -203,14 +279,8 @@ fn refuse_open_listening(args: &cli::Serve) -> Result<(), StartError> {
     ))
 }
 
-fn load_config(file: Option<&Path>) -> Result<(Config, Problems), StartError> {
-    let (config, problems) = match file {
-        Some(file) => Config::load(file),
-        None => {
-            let (config, problems) = Config::without_file();
-            (Some(config), problems)
-        }
-    };
+fn load_config(source: &Source) -> Result<(Config, Problems), StartError> {
+    let (config, problems) = source.load();
     match config.filter(|_| !problems.has_errors()) {
         Some(config) => {
             if !problems.0.is_empty() {
@@ -439,14 +509,21 @@ async fn stop_signal() {
 }
 
 /// Says where the server is: to the terminal, and in the data folder for the command line.
-fn announce(app: &App, args: &cli::Serve, setup: Option<&str>, note: &str) {
+fn announce(app: &App, setup: Option<&str>, note: &str, addresses: &[SocketAddr]) {
     let about = serde_json::json!({
-        "address": format!("http://{}", app.listen),
+        "address": format!("http://{}{}", app.listen, app.route_prefix),
         "external_url": app.external_url,
         "pid": std::process::id(),
     });
-    if let Err(error) = std::fs::write(args.data.join(SERVER_FILE), format!("{about}\n")) {
+    if let Err(error) = std::fs::write(app.data.join(SERVER_FILE), format!("{about}\n")) {
         tracing::warn!(%error, "the command line will not find this server by itself");
+    }
+    if app.pager_only {
+        for address in addresses {
+            tracing::info!(%address, "Listening on");
+            tracing::info!(http2 = false, %address, "TLS is disabled.");
+        }
+        return;
     }
     if !note.is_empty() {
         tracing::warn!("{note}");
@@ -474,7 +551,7 @@ fn announce(app: &App, args: &cli::Serve, setup: Option<&str>, note: &str) {
     if cases > 0 {
         say(format_args!(
             "{cases} open cases: bellwether page list --data {}",
-            args.data.display()
+            app.data.display()
         ));
     }
 }

@@ -63,7 +63,7 @@ pub async fn status_json(app: &App) -> Value {
 
 /// Our own metrics in the text format.
 pub async fn metrics_text(app: &App) -> String {
-    let mut text = String::new();
+    let (mut text, mut alertmanager) = (String::new(), String::new());
     let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, f64)]| {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (labels, value) in samples {
@@ -278,9 +278,11 @@ pub async fn metrics_text(app: &App) -> String {
         "Targets whose last scrape worked.",
         &one(up as f64),
     );
+    app.alertmanager.write(app, &mut alertmanager);
     for (name, kind, help, value) in process_metrics() {
         family(name, kind, help, &one(value));
     }
+    text.push_str(&alertmanager);
     text
 }
 

@@ -23,7 +23,7 @@ pub mod series;
 pub mod state;
 
 pub use alert::PostedAlert;
-pub use id::{CaseId, DeliveryId, IdSource, OverrideId, RunId, SilenceId};
+pub use id::{CaseId, DeliveryId, IdSource, OverrideId, RunId, uuid};
 pub use labels::{Label, Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
 pub use problem::{Problem, Problems, Severity, suggest};

@@ -17,7 +17,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bellwether_model::{Matcher, Problems, Secret};
+use bellwether_model::{Labels, Matcher, Problems, Secret};
 use bellwether_yaml::MapReader;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,9 @@ pub struct PageConfig {
     pub oncall: OnCall,
     /// Where this server is reached from outside; goes into payloads. Set by the caller.
     pub external_url: String,
+    /// How long ended silences and overrides, and the notification log, are kept (Alertmanager's `--data.retention`);
+    /// set by the caller.
+    pub retention: Duration,
     /// How labels in matchers are read; set by the caller (Alertmanager's feature flag).
     pub matcher_mode: crate::matchers::Mode,
 }
@@ -51,6 +54,8 @@ pub struct PageConfig {
 #[derive(Clone, Debug)]
 pub struct Receiver {
     pub name: String,
+    /// What clients may filter receivers by.
+    pub labels: Labels,
     pub integrations: Vec<Integration>,
 }
 
@@ -254,6 +259,9 @@ pub const DEFAULT_POLICY: &str = "default";
 /// See [`DEFAULT_RECEIVER`].
 pub const DEFAULT_PERSON: &str = "you";
 
+/// Alertmanager's default of `--data.retention`.
+pub const RETENTION: Duration = Duration::from_hours(120);
+
 /// How to read.
 #[derive(Clone, Debug, Default)]
 pub struct ReadOptions {
@@ -290,6 +298,7 @@ impl Default for PageConfig {
                 DEFAULT_RECEIVER.to_owned(),
                 Receiver {
                     name: DEFAULT_RECEIVER.to_owned(),
+                    labels: Labels::empty(),
                     integrations: vec![Integration {
                         kind: "page",
                         index: 0,
@@ -306,6 +315,7 @@ impl Default for PageConfig {
             templates: Vec::new(),
             oncall: OnCall::default(),
             external_url: String::new(),
+            retention: RETENTION,
             matcher_mode: crate::matchers::Mode::default(),
         }
     }

@@ -45,6 +45,9 @@ pub struct GroupView {
     pub key: String,
     pub labels: Labels,
     pub receiver: String,
+    pub route_labels: Labels,
+    /// Names of the time intervals that mute its route now.
+    pub muted_by: Vec<String>,
     pub alerts: Vec<AlertView>,
     pub next_flush: Timestamp,
 }

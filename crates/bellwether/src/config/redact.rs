@@ -21,6 +21,8 @@ const SECRET: [&str; 12] = [
     "topic",
 ];
 const HIDDEN: &str = "<secret>";
+/// Stands for an address that is secret, where an address must be.
+const BLANK: &str = "http://secret.invalid/";
 
 /// The text with its secrets replaced.
 pub(super) fn redact(text: &str) -> String {
@@ -29,6 +31,73 @@ pub(super) fn redact(text: &str) -> String {
         write(&node, 0, false, false, &mut out);
     }
     out.trim_start_matches('\n').to_owned()
+}
+
+/// The sections that an Alertmanager's file has, so that its tools can read them: secrets hidden in the form that they
+/// accept, our own receivers left out.
+pub(super) fn alertmanager(text: &str) -> String {
+    let mut out = String::new();
+    let Some(node) = bellwether_yaml::parse("", text, &mut Problems::default()) else {
+        return out;
+    };
+    let Value::Map(entries) = node.value else {
+        return out;
+    };
+    for (key, mut value) in entries {
+        let name = key.as_text().unwrap_or_default();
+        match name {
+            "global" => keep(&mut value, |key| !super::PROMETHEUS_GLOBALS.contains(&key)),
+            "receivers" => {
+                if let Value::List(receivers) = &mut value.value {
+                    for receiver in receivers {
+                        keep(receiver, |key| key != "page_configs");
+                        blank_webhooks(receiver);
+                    }
+                }
+            }
+            "route" | "inhibit_rules" | "time_intervals" | "mute_time_intervals" | "templates" => {}
+            _ => continue,
+        }
+        if matches!(&value.value, Value::Map(entries) if entries.is_empty()) {
+            continue;
+        }
+        out.push_str(&format!("{name}:"));
+        write(&value, 1, false, name == "receivers", &mut out);
+    }
+    out
+}
+
+fn keep(node: &mut Node, wanted: impl Fn(&str) -> bool) {
+    if let Value::Map(entries) = &mut node.value {
+        entries.retain(|(key, _)| key.as_text().is_some_and(&wanted));
+    }
+}
+
+/// Older tools want an address where newer ones accept `<secret>`.
+fn blank_webhooks(receiver: &mut Node) {
+    let Value::Map(entries) = &mut receiver.value else {
+        return;
+    };
+    let webhooks = entries
+        .iter_mut()
+        .filter(|(key, _)| key.as_text() == Some("webhook_configs"));
+    for (_, configs) in webhooks {
+        let Value::List(configs) = &mut configs.value else {
+            continue;
+        };
+        for config in configs {
+            let Value::Map(keys) = &mut config.value else {
+                continue;
+            };
+            for (key, value) in keys {
+                if let Value::Scalar { text, .. } = &mut value.value
+                    && key.as_text() == Some("url")
+                {
+                    BLANK.clone_into(text);
+                }
+            }
+        }
+    }
 }
 
 fn is_secret(key: &str, in_receiver: bool) -> bool {
@@ -42,6 +111,7 @@ fn is_secret(key: &str, in_receiver: bool) -> bool {
 fn write(node: &Node, depth: usize, hide: bool, in_receiver: bool, out: &mut String) {
     match &node.value {
         Value::Null => out.push('\n'),
+        Value::Scalar { text, .. } if text == BLANK => out.push_str(&format!(" {text}\n")),
         Value::Scalar { .. } if hide => out.push_str(&format!(" {HIDDEN}\n")),
         Value::Scalar { text, quoted } => out.push_str(&format!(" {}\n", scalar(text, *quoted))),
         Value::List(items) if items.is_empty() => out.push_str(" []\n"),

@@ -433,6 +433,11 @@ impl Identity {
         }
     }
 
+    /// Whether nobody has said who is asking.
+    pub fn is_anonymous(&self) -> bool {
+        self.actor == "anonymous"
+    }
+
     /// Whether a scope was given.
     pub fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)

@@ -14,6 +14,8 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::app::App;
 use crate::http::auth::{COOKIE, Identity, Scope};
@@ -42,19 +44,12 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// Finds out who is asking. Without any identity the request goes on as nobody; [`require`] decides.
 pub async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let bearer = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| {
-            value
-                .strip_prefix("Bearer ")
-                .or_else(|| value.strip_prefix("GenieKey "))
-        });
+    let bearer = token_of(headers);
     let known = app
         .auth
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .identify(cookie(headers, COOKIE), bearer, app.clock.now());
+        .identify(cookie(headers, COOKIE), bearer.as_deref(), app.clock.now());
     let peer = request
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()
@@ -68,6 +63,7 @@ pub async fn identify(State(app): State<Arc<App>>, mut request: Request, next: N
     let identity = match known {
         Some(identity) => Some(identity),
         None if local && host.is_some_and(names_loopback) => Some(Identity::anonymous()),
+        None if app.open_reads => Some(Identity::anonymous()),
         None => None,
     };
     if let Some(peer) = peer.filter(|_| !local)
@@ -106,6 +102,31 @@ fn too_many(wait: Duration) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, value);
     }
     response
+}
+
+/// The token that a request carries: as a bearer, as Opsgenie's clients send theirs, or as the password of basic
+/// authentication, whatever its user is called, for programs that know nothing else.
+fn token_of(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    if let Some(token) = value
+        .strip_prefix("Bearer ")
+        .or_else(|| value.strip_prefix("GenieKey "))
+    {
+        return Some(token.to_owned());
+    }
+    let decoded = STANDARD.decode(value.strip_prefix("Basic ")?.trim()).ok()?;
+    let pair = String::from_utf8(decoded).ok()?;
+    pair.split_once(':')
+        .map(|(_, password)| password.to_owned())
+}
+
+/// Whether an `Origin` is the address that the request was sent to.
+pub fn is_ours(origin: &axum::http::HeaderValue, headers: &HeaderMap) -> bool {
+    let text = |value: &axum::http::HeaderValue| value.to_str().ok().map(str::to_owned);
+    let host = headers.get(header::HOST).and_then(text);
+    let origin = text(origin);
+    host.zip(origin)
+        .is_some_and(|(host, origin)| host_of(&origin) == Some(&*host))
 }
 
 /// `localhost` or an address of loopback, with or without a port. Only a whole address counts: `127.0.0.1.example.org`
@@ -178,7 +199,7 @@ pub fn check(
         ));
     };
     if !identity.may(scope) {
-        let status = if identity.actor == "anonymous" {
+        let status = if identity.is_anonymous() {
             StatusCode::UNAUTHORIZED
         } else {
             StatusCode::FORBIDDEN

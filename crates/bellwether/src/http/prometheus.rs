@@ -19,6 +19,7 @@ use bellwether_promql::{Engine, Expr, parse_metric_selector};
 use serde_json::{Value, json};
 
 pub use answer::{answer_text, format_float, success};
+pub(crate) use params::parse_form;
 pub use params::parse_time;
 
 use answer::{ApiError, answer_query, respond};

@@ -12,6 +12,7 @@
     reason = "a test stops at what it did not expect, and shows what it saw"
 )]
 
+mod alertmanager;
 mod bad_input;
 mod contract;
 mod crash;

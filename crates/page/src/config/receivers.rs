@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bellwether_model::{Problems, Secret};
+use bellwether_model::{Labels, Problems, Secret};
 use bellwether_yaml::{MapReader, Node, Reader};
 
 use super::integrations::{self, KINDS, Kind, canonical_header};
@@ -57,6 +57,7 @@ pub(super) fn read(
     for item in items {
         let mut map = MapReader::new(item, "receiver", problems);
         let name = map.required_text("name").unwrap_or_default();
+        let labels = labels(&mut map);
         let mut integrations = Vec::new();
         for kind in &KINDS {
             let configs = map.list(kind.key);
@@ -80,6 +81,7 @@ pub(super) fn read(
         map.finish();
         let receiver = Receiver {
             name: name.clone(),
+            labels,
             integrations,
         };
         if receivers.insert(name.clone(), receiver).is_some() {
@@ -87,6 +89,14 @@ pub(super) fn read(
         }
     }
     receivers
+}
+
+/// The `labels` of a receiver or a route.
+pub(super) fn labels(map: &mut MapReader<'_, '_>) -> Labels {
+    match map.take("labels") {
+        Some(node) => Labels::new(map.reader().text_map(node, "labels")),
+        None => Labels::empty(),
+    }
 }
 
 fn page(index: usize, config: &Node, problems: &mut Problems) -> Integration {

@@ -38,6 +38,8 @@ pub struct RouteNode {
     pub repeat_interval: Duration,
     pub mute_time_intervals: Vec<String>,
     pub active_time_intervals: Vec<String>,
+    /// Go into notifications and lists of groups; a child's are added to its parent's.
+    pub labels: Labels,
 }
 
 // === impl RouteTree ===
@@ -61,6 +63,7 @@ impl RouteTree {
                 repeat_interval: Duration::from_hours(4),
                 mute_time_intervals: Vec::new(),
                 active_time_intervals: Vec::new(),
+                labels: Labels::empty(),
             }],
         }
     }
@@ -127,6 +130,7 @@ struct Written {
     continue_: bool,
     mute: Vec<(String, Node)>,
     active: Vec<(String, Node)>,
+    labels: Labels,
 }
 
 /// Reads the tree. `names` are the receivers and the time intervals there are.
@@ -197,6 +201,9 @@ impl TreeReader<'_> {
         // Not inherited.
         new.mute_time_intervals = written.mute.into_iter().map(|(name, _)| name).collect();
         new.active_time_intervals = written.active.into_iter().map(|(name, _)| name).collect();
+        for label in &written.labels {
+            new.labels = new.labels.with(&label.name, &label.value);
+        }
         let index = self.nodes.len();
         self.nodes.push(new);
         if let Some(parent) = parent {
@@ -245,6 +252,7 @@ impl TreeReader<'_> {
                 }
             }
         }
+        written.labels = super::receivers::labels(&mut map);
         let children = map.list("routes");
         map.finish();
         (written, children)

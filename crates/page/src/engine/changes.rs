@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bellwether_model::{OverrideId, SilenceId};
+use bellwether_model::{OverrideId, uuid};
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::Pager;
 use super::mute::InhibitIndex;
-use super::state::{Due, RETENTION, after, urgency_of};
+use super::state::{Due, after, span, urgency_of};
 use crate::config::PageConfig;
 use crate::event::{NewOverride, NewSilence};
 use crate::reason::Reason;
@@ -84,7 +84,7 @@ impl Pager {
                 {
                     self.expire_silence(now, &old.id, &silence.created_by);
                 }
-                let id = SilenceId::new(now, &mut self.ids).to_string();
+                let id = uuid(now, &mut self.ids);
                 silence.id.clone_from(&id);
                 silence.starts_at = silence.starts_at.max(now);
                 let text = format!("silence by {}: {}", silence.created_by, silence.comment);
@@ -114,7 +114,7 @@ impl Pager {
         self.silence_index.add(&silence);
         self.set_timer(
             Due::Silence(id.clone()),
-            Some(after(silence.ends_at, RETENTION)),
+            Some(after(silence.ends_at, span(self.config.retention))),
         );
         self.silences.insert(id, silence);
     }
@@ -208,7 +208,7 @@ impl Pager {
     pub(super) fn index_override(&mut self, stored: Override) {
         self.set_timer(
             Due::Override(stored.id.clone()),
-            Some(after(stored.until, RETENTION)),
+            Some(after(stored.until, span(self.config.retention))),
         );
         self.overrides.insert(stored.id.clone(), stored);
     }

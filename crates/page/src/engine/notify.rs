@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Pager;
 use super::dispatch::Flush;
-use super::state::{Due, Owner, RETENTION, after, hex, span};
+use super::state::{Due, Owner, after, hex, span};
 use crate::config::{Integration, Settings};
 use crate::event::DeliveryResult;
 use crate::payload::NotificationPayload;
@@ -256,7 +256,7 @@ impl Pager {
             "groupKey": group.key,
             "truncatedAlerts": stored.len().saturating_sub(max),
             "notification_reason": reason,
-            "routeLabels": {},
+            "routeLabels": self.config.routes.nodes[flush.node].labels,
         })
     }
 
@@ -303,7 +303,10 @@ impl Pager {
         repeat: SignedDuration,
     ) {
         let key = nflog_key(group, receiver, integration);
-        let expires_at = after(flight.at, RETENTION.min(repeat.saturating_mul(2)));
+        let expires_at = after(
+            flight.at,
+            span(self.config.retention).min(repeat.saturating_mul(2)),
+        );
         let entry = StoredNflog {
             version: 1,
             group: group.to_string(),
@@ -354,6 +357,8 @@ impl Pager {
         let receiver = node.receiver.clone();
         if result.state == DeliveryState::Done {
             let text = format!("{key}: {receiver} told by {integration}");
+            // From when it was told, not from the flush: so Alertmanager counts the repeat interval.
+            let flight = InFlight { at: now, ..flight };
             self.log_notification(
                 id,
                 &receiver,

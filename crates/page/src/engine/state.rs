@@ -118,8 +118,6 @@ impl IdSource for StepIds {
 
 /// How often re-sent alerts are stored at most.
 pub(super) const DIRTY_FLUSH: SignedDuration = SignedDuration::from_secs(30);
-/// How long ended silences and overrides, and the notification log, are kept (Alertmanager's retention).
-pub(super) const RETENTION: SignedDuration = SignedDuration::from_hours(120);
 /// How long an empty group is kept, so that an alert that comes back soon meets its interval.
 pub(super) const EMPTY_GROUP_KEPT: SignedDuration = SignedDuration::from_secs(30);
 /// How long resolved cases stay in memory and in the store; their timeline stays.

@@ -101,6 +101,12 @@ impl Pager {
                 key: group.stored.key.clone(),
                 labels: group.stored.labels.clone(),
                 receiver: self.config.routes.nodes[group.node].receiver.clone(),
+                route_labels: self.config.routes.nodes[group.node].labels.clone(),
+                muted_by: self
+                    .route_muted(&self.config.routes.nodes[group.node], now)
+                    .map(|(name, _)| name)
+                    .into_iter()
+                    .collect(),
                 alerts: group
                     .members
                     .iter()
@@ -200,6 +206,27 @@ impl Pager {
             .filter(|(_, alert)| hit(&alert.stored.labels))
             .filter_map(|(fingerprint, _)| self.alert_view(*fingerprint, now))
             .collect()
+    }
+
+    /// One silence.
+    pub fn silence(&self, id: &str, now: Timestamp) -> Option<SilenceView> {
+        self.silences.get(id).map(|silence| SilenceView {
+            state: silence.state(now),
+            silence: silence.clone(),
+        })
+    }
+
+    /// Silences, ended ones included.
+    pub fn silence_count(&self) -> usize {
+        self.silences.len()
+    }
+
+    /// Groups that have alerts, whether these have ended or not.
+    pub fn group_count(&self) -> usize {
+        self.groups
+            .values()
+            .filter(|group| !group.members.is_empty())
+            .count()
     }
 
     /// Overrides, by id; those that have ended stay for the retention.

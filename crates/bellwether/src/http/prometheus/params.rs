@@ -133,7 +133,7 @@ impl Params {
     }
 }
 
-pub(super) fn parse_form(bytes: &[u8]) -> Vec<(String, String)> {
+pub(crate) fn parse_form(bytes: &[u8]) -> Vec<(String, String)> {
     let decode = |part: &str| {
         let mut out = Vec::with_capacity(part.len());
         let mut rest = part.bytes();
