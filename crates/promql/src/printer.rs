@@ -80,8 +80,8 @@ impl Display for DurationExpr {
                 write!(f, "{}{expr}", if *negative { "-" } else { "" })
             }
             Self::Binary { op, lhs, rhs, .. } => write!(f, "{lhs} {} {rhs}", op.as_str()),
-            Self::Min { lhs, rhs, .. } => write!(f, "min({lhs}, {rhs})"),
-            Self::Max { lhs, rhs, .. } => write!(f, "max({lhs}, {rhs})"),
+            Self::Min { lhs, rhs, .. } => write!(f, "min_of({lhs}, {rhs})"),
+            Self::Max { lhs, rhs, .. } => write!(f, "max_of({lhs}, {rhs})"),
             Self::Paren { expr, .. } => write!(f, "({expr})"),
         }
     }

@@ -107,6 +107,24 @@ impl Context<'_> {
             "end" => constant(self.times.end as f64 / 1000.0),
             "step" => constant(self.times.step as f64 / 1000.0),
             "range" => constant((self.times.end - self.times.start) as f64 / 1000.0),
+            "min_of" | "max_of" => {
+                let larger = call.function.name == "max_of";
+                let left = self.scalar(&call.args[0], grid)?;
+                let right = self.scalar(&call.args[1], grid)?;
+                let pairs = left.into_iter().zip(right);
+                // As Go's `math.Min` and `math.Max`: an infinity that decides does so over NaN.
+                Ok(pairs
+                    .map(|(l, r)| match (larger, l.is_nan() || r.is_nan()) {
+                        (true, true) if l == f64::INFINITY || r == f64::INFINITY => f64::INFINITY,
+                        (false, true) if l == f64::NEG_INFINITY || r == f64::NEG_INFINITY => {
+                            f64::NEG_INFINITY
+                        }
+                        (_, true) => f64::NAN,
+                        (true, false) => l.max(r),
+                        (false, false) => l.min(r),
+                    })
+                    .collect())
+            }
             "scalar" => {
                 let mut found = vec![0_u8; grid.len];
                 let mut values = vec![f64::NAN; grid.len];

@@ -53,6 +53,8 @@ pub(super) enum Keyword {
     End,
     Step,
     Range,
+    MinOf,
+    MaxOf,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +88,8 @@ pub(super) fn keyword(word: &str) -> Option<Kind> {
         "end" => Keyword::End,
         "step" => Keyword::Step,
         "range" => Keyword::Range,
+        "min_of" => Keyword::MinOf,
+        "max_of" => Keyword::MaxOf,
         _ => {
             return AggregateOp::ALL
                 .into_iter()
@@ -314,8 +318,8 @@ impl Lexer<'_> {
         let word = self.text().to_ascii_lowercase();
         let kind = match keyword(&word) {
             _ if self.bracket => match word.as_str() {
-                "step" | "range" | "min" | "max" => {
-                    keyword(&word).expect("these four are keywords")
+                "step" | "range" | "min_of" | "max_of" | "min" | "max" => {
+                    keyword(&word).expect("these are keywords")
                 }
                 _ => {
                     return Err(format!(

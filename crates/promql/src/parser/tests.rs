@@ -41,7 +41,11 @@ fn prints_canonically() {
         ("min + max", "min + max"),
         ("fill + fill", "fill + fill"),
         ("start{a=\"b\"} + step", "start{a=\"b\"} + step"),
-        ("a[min(step(), 5m)]", "a[min(step(), 5m)]"),
+        ("a[min(step(), 5m)]", "a[min_of(step(), 5m)]"),
+        (
+            "min_of(1, max_of(2, 3)) + max_of",
+            "min_of(1, max_of(2, 3)) + max_of",
+        ),
     ] {
         let expr = all(query).unwrap_or_else(|error| panic!("{query}: {error}"));
         assert_eq!(expr.to_string(), printed, "{query}");

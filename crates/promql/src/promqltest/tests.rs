@@ -19,3 +19,22 @@ fn a_script_passes_and_fails_where_it_should() {
         (8, "a{x=\"1\"} 6")
     );
 }
+
+#[test]
+fn the_smaller_and_the_larger_of_two() {
+    let report = run_script(
+        "min_of",
+        "load 10s\n  metric 0+1x100\n\n\
+         eval instant at 1000s sum_over_time(metric[min_of(30s, 1m)])\n  {} 297\n\n\
+         eval range from 50s to 60s step 5s count_over_time(metric[max_of(step(), 10s)])\n  {} 1 1 1\n\n\
+         eval instant at 10s max_of(3, min_of(NaN, 2))\n  NaN\n\n\
+         eval instant at 10s max_of(Inf, NaN)\n  +Inf\n\n\
+         eval instant at 20s metric offset min_of(10s, 20s)\n  metric 1\n",
+    );
+    assert_eq!(
+        (report.passed, report.failed.len()),
+        (5, 0),
+        "{:#?}",
+        report.failed
+    );
+}
