@@ -181,7 +181,7 @@ pub async fn run_with(setup: Setup) -> Result<ExitCode, StartError> {
         core: core.clone(),
         store: Arc::clone(&store),
         series: Arc::clone(&series),
-        queries: Queries::new(engine, queried(&args, &series)?, Arc::clone(&clock))
+        queries: Queries::new(engine, queried(args, &series)?, Arc::clone(&clock))
             .with_limits(args.query_timeout, args.query_concurrency),
         ingest: Ingest::new(Arc::clone(&series), args.accept_remote_write),
         scrapes: ScrapeManager::new(Arc::clone(&series) as _, Arc::clone(&clock)),
