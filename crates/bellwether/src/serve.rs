@@ -245,8 +245,9 @@ pub async fn run_with(setup: Setup) -> Result<ExitCode, StartError> {
     spawn("news of targets", watch_targets(Arc::clone(&app)));
     spawn("reload on SIGHUP", reload_on_hangup(Arc::clone(&app)));
 
+    let stop = stop_signal();
     announce(&app, setup_ticket.as_deref(), &token_note, &addresses);
-    let served = http::serve(listeners, Arc::clone(&app), stop_signal()).await;
+    let served = http::serve(listeners, Arc::clone(&app), stop).await;
     if pager_only {
         tracing::info!("Received SIGTERM, exiting gracefully...");
     } else {
@@ -498,13 +499,20 @@ async fn reload_on_hangup(app: Arc<App>) {
     }
 }
 
-async fn stop_signal() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+/// Listens from now on, not only from when it is waited for: whoever knows the address may send a signal.
+fn stop_signal() -> impl Future<Output = ()> {
+    let (terminate, interrupt) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }
 
