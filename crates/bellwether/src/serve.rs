@@ -21,7 +21,7 @@ use bellwether_page::matchers::Mode;
 use bellwether_promql::{Engine, EngineOptions, ParserOptions};
 use bellwether_store::{PostgresStore, SqliteStore, Store};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::app::{App, Parts, SilenceLimits, spawn};
@@ -243,7 +243,12 @@ pub async fn run_with(setup: Setup) -> Result<ExitCode, StartError> {
     app.apply_loaded().await;
     spawn("maintenance", maintain(Arc::clone(&app)));
     spawn("news of targets", watch_targets(Arc::clone(&app)));
-    spawn("reload on SIGHUP", reload_on_hangup(Arc::clone(&app)));
+    if let Ok(hangups) = signal(SignalKind::hangup()) {
+        spawn(
+            "reload on SIGHUP",
+            reload_on_hangup(Arc::clone(&app), hangups),
+        );
+    }
 
     let stop = stop_signal();
     announce(&app, setup_ticket.as_deref(), &token_note, &addresses);
@@ -489,10 +494,7 @@ async fn watch_targets(app: Arc<App>) {
     }
 }
 
-async fn reload_on_hangup(app: Arc<App>) {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
-        return;
-    };
+async fn reload_on_hangup(app: Arc<App>, mut hangups: Signal) {
     while hangups.recv().await.is_some() {
         // The outcome is in the log and on the status page.
         drop(app.reload().await);
