@@ -21,6 +21,7 @@ pub mod exec;
 pub mod http;
 pub mod ntfy;
 pub mod redact;
+pub mod services;
 pub mod terminal;
 pub mod webhook;
 
