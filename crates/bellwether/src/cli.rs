@@ -9,6 +9,7 @@ mod promql;
 mod rules;
 mod ruletest;
 mod runbook;
+mod silence;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,12 +20,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use alertmanager::{Alertmanager, LogFormat};
 pub use backtest::{HistoryArgs, PagingArgs, RulesBacktest, RulesSweep};
 pub use lint::{FailOn, LintFormat, RulesLint};
-pub use oncall::{Oncall, OncallProduct, OncallSource, OncallSpan};
+pub use oncall::{Oncall, OncallProduct, OncallSim, OncallSource, OncallSpan};
 pub use page::Page;
 pub use promql::{Explain, Format, Promql, Query, Series, SourceArgs};
 pub use rules::Rules;
 pub use ruletest::RulesTest;
 pub use runbook::Runbook;
+pub use silence::Silence;
 
 /// Hidden command that supervises a shell step.
 pub const SUPERVISE: &str = "supervise-step";
@@ -91,6 +93,9 @@ pub enum Command {
     /// Schedules: who is on call.
     #[command(subcommand)]
     Oncall(Oncall),
+    /// Silences: what is not told of, and what one would hide.
+    #[command(subcommand)]
+    Silence(Silence),
     /// Runbooks: reading, planning and running them.
     #[command(subcommand)]
     Runbook(Runbook),

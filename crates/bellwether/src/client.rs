@@ -78,6 +78,12 @@ impl Client {
             .await
     }
 
+    /// `DELETE` on our own API.
+    pub async fn delete(&self, path: &str) -> Result<Value, ClientError> {
+        self.send(self.http.delete(format!("{}{PREFIX}{path}", self.address)))
+            .await
+    }
+
     /// `POST` on our own API.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
         let request = self.http.post(format!("{}{PREFIX}{path}", self.address));

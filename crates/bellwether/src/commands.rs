@@ -6,10 +6,12 @@ mod conformance;
 mod lint;
 mod offline;
 mod oncall;
+mod oncall_sim;
 mod remote;
 mod rules;
 mod ruletest;
 mod samples;
+mod silence;
 mod simulation;
 mod sweep;
 
@@ -48,6 +50,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Rules(command) => rules::run(&command),
         Command::Page(command) => on_runtime(remote::page(command)),
         Command::Oncall(command) => on_runtime(oncall::run(command)),
+        Command::Silence(command) => on_runtime(silence::run(command)),
         Command::Runbook(command) => on_runtime(remote::runbook(command)),
         Command::Sim(args) => simulation::run(&args),
         Command::Conformance { corpus } => conformance::run(&corpus),

@@ -502,7 +502,7 @@ pub fn find_pages(path: &Path) -> Result<Vec<(String, String)>, String> {
 }
 
 /// Files that a pattern names; without wildcards the file must be there.
-fn find_files(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+pub(crate) fn find_files(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     let path = base.join(pattern);
     if !pattern.contains(['*', '?', '[']) && !path.exists() {
         return Err(format!("{} does not exist", path.display()));

@@ -6,6 +6,7 @@
 //! spool, a query is asked again, a message is sent again, a request that may have changed something is *unknown*.
 
 mod channels;
+mod services;
 mod steps;
 
 use std::sync::Arc;

@@ -76,6 +76,8 @@ pub enum Settings {
     Webhook(Box<WebhookSettings>),
     Email(Box<EmailSettings>),
     Page(PageSettings),
+    /// A service over HTTP.
+    Service(Box<ServiceSettings>),
     /// Accepted and validated, but not delivered yet.
     NotDelivered,
 }
@@ -126,6 +128,21 @@ pub struct SmtpSettings {
     pub tls: TlsConfig,
 }
 
+/// The keys of an integration with a service, as Alertmanager names them, with what it takes from `global`.
+#[derive(Clone, Default)]
+pub struct ServiceSettings {
+    /// Templates, addresses and secrets, as written.
+    pub fields: serde_json::Map<String, serde_json::Value>,
+    pub http: HttpConfig,
+}
+
+impl std::fmt::Debug for ServiceSettings {
+    /// Names of the keys alone: their values may be secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.fields.keys()).finish()
+    }
+}
+
 /// Reaching people through an escalation policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageSettings {
@@ -154,6 +171,10 @@ pub struct OnCall {
     pub schedules: BTreeMap<String, Schedule>,
     /// In the order of the file; the first is the default.
     pub policies: Vec<Policy>,
+    /// Accounts of services, by channel (`twilio` for SMS and voice).
+    pub providers: BTreeMap<String, Provider>,
+    /// Channels of the user's own.
+    pub custom: BTreeMap<String, CustomChannel>,
     /// How long a case's first page waits for what the diagnosis sees.
     pub diagnosis_wait: Duration,
     /// After so long an acknowledged case that still fires is paged again; `None` is never.
@@ -170,6 +191,8 @@ pub struct Person {
     /// `+` and digits, with the country.
     pub phone: Option<String>,
     pub ntfy: Option<Ntfy>,
+    /// Addresses of the other channels: an id, a room, a webhook. Some are as good as a password.
+    pub contacts: BTreeMap<Channel, Contact>,
     pub time_zone: String,
     pub high: Vec<Rule>,
     pub low: Vec<Rule>,
@@ -183,6 +206,41 @@ pub struct Ntfy {
     pub topic: String,
     pub token: Option<Secret>,
     pub token_file: Option<String>,
+}
+
+/// Where a person is reached on a channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// User id, chat, room, number or webhook.
+    pub to: Secret,
+    /// Name in `channels.custom`; empty for the others.
+    pub via: String,
+}
+
+/// The account through which a service is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provider {
+    /// Empty: the service's own address.
+    pub url: String,
+    pub account: String,
+    /// Number or messaging service that SMS and calls come from.
+    pub from: String,
+    pub token: Secret,
+    pub token_file: String,
+}
+
+/// A service that the configuration describes: a request, and how its answer is read. Texts are templates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CustomChannel {
+    pub method: String,
+    pub url: Secret,
+    pub headers: Vec<(String, Secret)>,
+    pub body: String,
+    /// JSON pointers to the message's id and to the word that says how it stands.
+    pub receipt_id: String,
+    pub receipt_status: String,
+    /// The service's words: `delivered`, `failed`, ... in ours.
+    pub receipt_words: BTreeMap<String, String>,
 }
 
 /// After this long without an answer, this channel.
@@ -203,6 +261,19 @@ pub enum Channel {
     Desktop,
     Ntfy,
     Email,
+    Slack,
+    Mattermost,
+    Msteams,
+    Telegram,
+    Discord,
+    Matrix,
+    Pagerduty,
+    Opsgenie,
+    Pushover,
+    Sms,
+    Voice,
+    /// A channel of the user's own (`channels.custom`).
+    Custom,
 }
 
 /// Who is told, in which order.
@@ -324,8 +395,14 @@ impl Default for PageConfig {
 impl PageConfig {
     /// Leaves desktop notifications out of the rules that people have by default: this machine shows none.
     pub fn leave_out_desktop(&mut self) {
+        let twilio = self.oncall.providers.contains_key("twilio");
         for person in &mut self.oncall.people.values_mut() {
-            let default = oncall::default_high(person.email.as_deref(), person.ntfy.as_ref());
+            let default = oncall::default_high(
+                person.email.as_deref(),
+                person.ntfy.as_ref(),
+                &person.contacts,
+                person.phone.is_some() && twilio,
+            );
             if person.high == default {
                 person.high.retain(|rule| rule.channel != Channel::Desktop);
             }
@@ -501,13 +578,50 @@ impl OnCall {
 
 impl Channel {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 17] = [
         Self::Terminal,
         Self::Browser,
         Self::Desktop,
         Self::Ntfy,
         Self::Email,
+        Self::Slack,
+        Self::Mattermost,
+        Self::Msteams,
+        Self::Telegram,
+        Self::Discord,
+        Self::Matrix,
+        Self::Pagerduty,
+        Self::Opsgenie,
+        Self::Pushover,
+        Self::Sms,
+        Self::Voice,
+        Self::Custom,
     ];
+
+    /// Those whose address is a key of the person of the same name.
+    pub const BY_CONTACT: [Self; 10] = [
+        Self::Slack,
+        Self::Mattermost,
+        Self::Msteams,
+        Self::Telegram,
+        Self::Discord,
+        Self::Matrix,
+        Self::Pagerduty,
+        Self::Opsgenie,
+        Self::Pushover,
+        Self::Custom,
+    ];
+
+    /// Name of the account that the channel needs, if it needs one.
+    pub fn provider(self) -> Option<&'static str> {
+        match self {
+            Self::Slack | Self::Mattermost | Self::Telegram | Self::Matrix | Self::Pushover => {
+                Some(self.as_str())
+            }
+            Self::Sms | Self::Voice => Some("twilio"),
+            _ => None,
+        }
+    }
 
     /// The word, which is also the delivery's channel.
     pub fn as_str(self) -> &'static str {
@@ -517,6 +631,18 @@ impl Channel {
             Self::Desktop => "desktop",
             Self::Ntfy => "ntfy",
             Self::Email => "email",
+            Self::Slack => "slack",
+            Self::Mattermost => "mattermost",
+            Self::Msteams => "msteams",
+            Self::Telegram => "telegram",
+            Self::Discord => "discord",
+            Self::Matrix => "matrix",
+            Self::Pagerduty => "pagerduty",
+            Self::Opsgenie => "opsgenie",
+            Self::Pushover => "pushover",
+            Self::Sms => "sms",
+            Self::Voice => "voice",
+            Self::Custom => "custom",
         }
     }
 }

@@ -3,7 +3,8 @@
 //! What it does: [`World`] holds the real engines (rules, pager, runs, wired by `bellwether-flow`), a store in memory,
 //! an outbox with the semantics of the live one, and a simulated outside: a service whose replicas turn slow, channels
 //! that fail, people who sleep, a process that is killed between record and do. [`Scenario`] reads the scenario
-//! language of `docs/simulation.md` and prints timelines; [`month`] runs random months and counts.
+//! language of `docs/simulation.md` and prints timelines; [`month`] runs random months and counts; [`oncall`] rehearses
+//! who would be paged for given alerts.
 //!
 //! Data flow: next job or timer -> inputs -> engine steps -> one commit -> deliveries -> the outside -> inputs. After a
 //! crash everything but the store and the outside is thrown away and restored from the store alone.
@@ -15,6 +16,7 @@
 
 mod checks;
 pub mod month;
+pub mod oncall;
 mod outbox;
 mod people;
 mod random;

@@ -55,6 +55,7 @@ pub enum Nav {
     Now,
     Cases,
     Oncall,
+    Silences,
     Targets,
     Explore,
     Rules,

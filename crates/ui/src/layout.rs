@@ -11,11 +11,12 @@ use crate::view::Tone;
 /// An entry of the menu: where, its name, its path, its icon, its key after `g`.
 type Entry = (Nav, &'static str, &'static str, &'static str, &'static str);
 
-const ENTRIES: [Entry; 9] = [
+const ENTRIES: [Entry; 10] = [
     (Nav::Now, "Now", path::NOW, "now", "n"),
     (Nav::Cases, "Cases", path::CASES, "cases", "c"),
     (Nav::Oncall, "On-call", path::ONCALL, "oncall", "o"),
     (Nav::Explore, "Explore", path::EXPLORE, "explore", "e"),
+    (Nav::Silences, "Silences", path::SILENCES, "silences", "l"),
     (Nav::Targets, "Targets", path::TARGETS, "targets", "t"),
     (Nav::Rules, "Rules", path::RULES, "rules", "r"),
     (Nav::Slos, "SLOs", path::SLOS, "slos", "s"),

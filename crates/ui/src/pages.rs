@@ -8,6 +8,7 @@ pub(crate) mod now;
 pub(crate) mod oncall;
 pub(crate) mod rules;
 pub(crate) mod runbooks;
+pub(crate) mod silences;
 pub(crate) mod slos;
 pub(crate) mod status;
 pub(crate) mod targets;

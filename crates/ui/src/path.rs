@@ -7,6 +7,12 @@ use std::fmt::Write as _;
 pub const NOW: &str = "/";
 pub const CASES: &str = "/cases";
 pub const ONCALL: &str = "/oncall";
+/// Silences; query parameters `matchers`, `for` and `comment` show what one would hide.
+pub const SILENCES: &str = "/silences";
+/// POST: saves a silence.
+pub const SILENCE_ADD: &str = "/silences/add";
+/// POST: ends one (`id`).
+pub const SILENCE_END: &str = "/silences/end";
 pub const TARGETS: &str = "/targets";
 pub const EXPLORE: &str = "/explore";
 pub const RULES: &str = "/rules";

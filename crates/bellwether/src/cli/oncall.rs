@@ -69,6 +69,8 @@ pub enum Oncall {
         #[arg(long)]
         json: bool,
     },
+    /// Rehearse alerts: who is paged when, by the engine that pages; exit 1 when somebody had to answer and nobody did.
+    Sim(OncallSim),
     /// Shifts as an iCalendar file.
     Export {
         /// Only this person's shifts.
@@ -79,6 +81,39 @@ pub enum Oncall {
         #[command(flatten)]
         source: OncallSource,
     },
+}
+
+/// What is rehearsed.
+#[derive(Debug, Args)]
+pub struct OncallSim {
+    /// The configuration.
+    #[arg(long, default_value = "bellwether.yml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// Another configuration: print what changes from it to `--config` instead of what happens.
+    #[arg(long, value_name = "FILE")]
+    pub before: Option<PathBuf>,
+    /// Beginning: 2026-03-01, 2026-03-01T09:00 or 2026-03-01T08:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub from: String,
+    /// End.
+    #[arg(long, value_name = "TIME")]
+    pub to: String,
+    /// Alerts (YAML or JSON): a list of {at, for, labels, annotations}, or of alerts as Alertmanager's API has them.
+    #[arg(long, value_name = "FILE")]
+    pub alerts: PathBuf,
+    /// What does not work: "ana: asleep", "ana: asleep 22:00-07:00", "ana: answers in 20m", "ana: sms fails",
+    /// "ntfy: down", "email: silent". Repeatable.
+    #[arg(long, value_name = "WHO: WHAT")]
+    pub fail: Vec<String>,
+    /// How long people take to answer a page.
+    #[arg(long, default_value = "2m", value_parser = duration)]
+    pub answer_in: std::time::Duration,
+    /// Zone of times without an offset; by default that of the first schedule.
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
+    /// Everything as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Which time, of which schedule.

@@ -20,7 +20,7 @@ use crate::oncall::{OnCallView, parse_time};
 /// Bytes of a file to import.
 const IMPORT_MAX: u64 = 64 << 20;
 /// Gaps, moved shifts and so on that the terminal shows.
-const LINES_MAX: usize = 200;
+pub(super) const LINES_MAX: usize = 200;
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
@@ -57,6 +57,7 @@ pub(super) async fn run(command: Oncall) -> ExitCode {
             timezone,
             json,
         } => import_files(from, &files, &name, &timezone, json),
+        Oncall::Sim(args) => Ok(super::oncall_sim::run(&args)),
         Oncall::Export {
             person,
             span,
@@ -362,16 +363,17 @@ async fn fairness(span: &OncallSpan, source: &OncallSource) -> Result<ExitCode, 
             let rest = one["least_rest_hours"]
                 .as_f64()
                 .map_or_else(|| "-".to_owned(), |hours| format!("{hours:.1} h"));
+            let count = |key: &str| one[key].as_u64().unwrap_or(0);
             say(format_args!(
                 "  {:<16} {:>7} {:>7.1} {:>6.1} {:>8.1} {:>7} {:>9} {:>13} {:>11} {:>5.0}%",
                 text(one, "person"),
-                one["shifts"],
+                count("shifts"),
                 number(one, "hours"),
                 number(one, "night_hours"),
                 number(one, "weekend_hours"),
-                one["nights"],
-                one["nights_in_a_row"],
-                one["clock_change_nights"],
+                count("nights"),
+                count("nights_in_a_row"),
+                count("clock_change_nights"),
                 rest,
                 number(one, "share") * 100.0,
             ));

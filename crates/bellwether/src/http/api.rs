@@ -5,6 +5,7 @@ mod doc;
 mod misc;
 mod oncall;
 mod runs;
+mod silences;
 
 pub(crate) use runs::part;
 
@@ -46,6 +47,7 @@ pub fn endpoints() -> Vec<Endpoint> {
     let mut all = cases::endpoints();
     all.extend(runs::endpoints());
     all.extend(oncall::endpoints());
+    all.extend(silences::endpoints());
     all.extend(misc::endpoints());
     all
 }

@@ -14,6 +14,7 @@ mod oncall;
 pub mod pages;
 mod runbooks;
 mod runs;
+mod silences;
 mod status;
 mod units;
 mod watch;
@@ -40,6 +41,9 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/oncall", get(oncall::show))
         .route("/oncall/override", post(oncall::add))
         .route("/oncall/override/end", post(oncall::end))
+        .route("/silences", get(silences::show))
+        .route("/silences/add", post(silences::add))
+        .route("/silences/end", post(silences::end))
         .route("/targets", get(watch::targets))
         .route("/explore", get(explore::show))
         .route("/rules", get(watch::rules))

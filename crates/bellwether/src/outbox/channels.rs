@@ -8,11 +8,12 @@ use bellwether_connect::{Action, Attempt, Blame, Channel, Message, Outcome, Prio
 use bellwether_model::Secret;
 use bellwether_model::state::{Delivery, Receipt};
 use bellwether_page::config::{
-    HttpConfig, Integration, PageConfig, Person, Settings, SmtpSettings,
+    Channel as ServiceKind, HttpConfig, Integration, PageConfig, Person, Settings, SmtpSettings,
 };
 use bellwether_page::payload::PageKind;
 use bellwether_page::{NotificationPayload, PagePayload, Urgency};
 
+use super::services::{personal, receiver};
 use super::{MESSAGE_TIMEOUT, Outbox};
 use crate::links::AckLink;
 use crate::live::Live;
@@ -58,7 +59,25 @@ impl Outbox {
                 }
                 None => nobody(&payload.person),
             },
-            other => Outcome::failed(format!("there is no channel {other:?}"), Blame::Us),
+            name => {
+                let known = ServiceKind::ALL
+                    .into_iter()
+                    .find(|kind| kind.as_str() == name);
+                match (known, person) {
+                    (Some(kind), Some(person)) => {
+                        let (message, now) = (&attempt.message, self.now());
+                        let made = personal(kind, person, &config.oncall, payload, message, now);
+                        match made {
+                            Ok(channel) => channel.deliver(attempt).await,
+                            Err(error) => Outcome::failed(error, Blame::Operator),
+                        }
+                    }
+                    (Some(_), None) => nobody(&payload.person),
+                    (None, _) => {
+                        Outcome::failed(format!("there is no channel {name:?}"), Blame::Us)
+                    }
+                }
+            }
         }
     }
 
@@ -139,6 +158,21 @@ impl Outbox {
                     .collect();
                 self.mail(&settings.smtp, Some(&settings.to), attempt).await
             }
+            Settings::Service(settings) => {
+                let file = self.app.config().file.clone();
+                let base = file.as_deref().and_then(std::path::Path::parent);
+                let base = base.unwrap_or(std::path::Path::new("."));
+                let templates = (config.templates.as_slice(), base);
+                let made = receiver(integration.kind, settings, payload, templates, self.now());
+                match made {
+                    Ok(made) => {
+                        attempt.message = made.message;
+                        attempt.thread = made.thread;
+                        made.channel.deliver(attempt).await
+                    }
+                    Err(error) => Outcome::failed(error, Blame::Operator),
+                }
+            }
             Settings::Page(_) | Settings::NotDelivered => Outcome::failed(
                 format!("{} is not delivered yet", integration.kind),
                 Blame::Operator,
@@ -216,14 +250,14 @@ fn integration_of<'a>(
         .find(|one| one.kind == payload.integration && one.index == payload.index)
 }
 
-fn read_secret(file: &str) -> Result<Secret, String> {
+pub(super) fn read_secret(file: &str) -> Result<Secret, String> {
     let text =
         std::fs::read_to_string(file).map_err(|error| format!("{file} cannot be read: {error}"))?;
     Ok(Secret::new(text.trim()))
 }
 
 /// A secret that is given, or in a file.
-fn secret(value: &Secret, file: &str) -> Result<Option<Secret>, String> {
+pub(super) fn secret(value: &Secret, file: &str) -> Result<Option<Secret>, String> {
     match (value.is_empty(), file.is_empty()) {
         (false, _) => Ok(Some(value.clone())),
         (true, false) => read_secret(file).map(Some),
@@ -280,7 +314,7 @@ fn email(smtp: &SmtpSettings, to: &str) -> Result<Email, String> {
     Email::new(target).map_err(|error| error.to_string())
 }
 
-fn http_settings(config: &HttpConfig) -> Result<HttpSettings, String> {
+pub(super) fn http_settings(config: &HttpConfig) -> Result<HttpSettings, String> {
     let read = |file: &str| {
         std::fs::read_to_string(file).map_err(|error| format!("{file} cannot be read: {error}"))
     };

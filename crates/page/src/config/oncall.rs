@@ -6,8 +6,11 @@ use std::time::Duration;
 use bellwether_model::Problems;
 use bellwether_yaml::{MapReader, Node, Value};
 
+mod channels;
+
 use super::{
-    Channel, DEFAULT_PERSON, DEFAULT_POLICY, Ntfy, OnCall, Person, Policy, Rule, Step, Target,
+    Channel, Contact, DEFAULT_PERSON, DEFAULT_POLICY, Ntfy, OnCall, Person, Policy, Rule, Step,
+    Target,
 };
 use crate::schedule::holiday::Holidays;
 use crate::schedule::read::{self as schedules, with_names, zone};
@@ -23,8 +26,9 @@ impl Default for OnCall {
             email: None,
             phone: None,
             ntfy: None,
+            contacts: BTreeMap::new(),
             time_zone: "UTC".to_owned(),
-            high: default_high(None, None),
+            high: default_high(None, None, &BTreeMap::new(), false),
             low: default_low(None),
         };
         Self {
@@ -34,6 +38,8 @@ impl Default for OnCall {
             policies: vec![default_policy(vec![Target::Person(
                 DEFAULT_PERSON.to_owned(),
             )])],
+            providers: BTreeMap::new(),
+            custom: BTreeMap::new(),
             diagnosis_wait: Duration::from_secs(8),
             ack_timeout_high: Some(30 * MINUTE),
             ack_timeout_low: None,
@@ -62,14 +68,29 @@ fn now_on(channel: Channel) -> Rule {
     }
 }
 
-/// Terminal, browser and desktop at once; push and mail too when there is an address.
-pub(super) fn default_high(email: Option<&str>, ntfy: Option<&Ntfy>) -> Vec<Rule> {
+/// Terminal, browser and desktop at once; push, mail and chat too when there is an address; a text message after a
+/// minute and a call after three when there is a number and an account for them.
+pub(super) fn default_high(
+    email: Option<&str>,
+    ntfy: Option<&Ntfy>,
+    contacts: &BTreeMap<Channel, Contact>,
+    phone: bool,
+) -> Vec<Rule> {
     let mut rules: Vec<Rule> = [Channel::Terminal, Channel::Browser, Channel::Desktop]
         .into_iter()
         .map(now_on)
         .collect();
     rules.extend(ntfy.map(|_| now_on(Channel::Ntfy)));
     rules.extend(email.map(|_| now_on(Channel::Email)));
+    rules.extend(contacts.keys().copied().map(now_on));
+    if phone {
+        for (minutes, channel) in [(1, Channel::Sms), (3, Channel::Voice)] {
+            rules.push(Rule {
+                after: Duration::from_mins(minutes),
+                channel,
+            });
+        }
+    }
     rules
 }
 
@@ -100,10 +121,13 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> OnCall {
             *timeout = Some(duration).filter(|duration| !duration.is_zero());
         }
     }
+    if let Some(node) = map.take("channels") {
+        channels::read(node, &mut oncall, map.problems());
+    }
     if let Some(node) = map.take("people") {
         oncall.people = named(node, "person", map.problems())
             .into_iter()
-            .map(|(id, node)| (id.clone(), person(id, node, map.problems())))
+            .map(|(id, node)| (id.clone(), person(id, node, &oncall, map.problems())))
             .collect();
         if oncall.people.is_empty() {
             let problem = node.error("nobody can be paged: people is empty");
@@ -191,7 +215,7 @@ fn named<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> Vec<(String
     found
 }
 
-fn person(id: String, node: &Node, problems: &mut Problems) -> Person {
+fn person(id: String, node: &Node, oncall: &OnCall, problems: &mut Problems) -> Person {
     let mut map = MapReader::new(node, "person", problems);
     map.ignore(&["id"]);
     let name = map.text("name").unwrap_or_else(|| id.clone());
@@ -222,14 +246,23 @@ fn person(id: String, node: &Node, problems: &mut Problems) -> Person {
     let ntfy = map
         .take("ntfy")
         .and_then(|node| read_ntfy(node, map.problems()));
+    let contacts = channels::contacts(&mut map, oncall);
+    let calls = phone.is_some() && oncall.providers.contains_key("twilio");
     let time_zone = zone(&mut map).map_or_else(|| "UTC".to_owned(), |(name, _)| name);
-    let mut high = default_high(email.as_deref(), ntfy.as_ref());
+    let mut high = default_high(email.as_deref(), ntfy.as_ref(), &contacts, calls);
     let mut low = default_low(email.as_deref());
     if let Some(node) = map.take("rules") {
         let mut rules_map = MapReader::new(node, "rules", map.problems());
         for (key, rules) in [("high", &mut high), ("low", &mut low)] {
             if let Some(node) = rules_map.take(key) {
-                *rules = read_rules(node, email.is_some(), ntfy.is_some(), rules_map.problems());
+                let has = |channel: Channel| match channel {
+                    Channel::Terminal | Channel::Browser | Channel::Desktop => true,
+                    Channel::Email => email.is_some(),
+                    Channel::Ntfy => ntfy.is_some(),
+                    Channel::Sms | Channel::Voice => phone.is_some(),
+                    other => contacts.contains_key(&other),
+                };
+                *rules = read_rules(node, &has, oncall, rules_map.problems());
             }
         }
         rules_map.finish();
@@ -241,6 +274,7 @@ fn person(id: String, node: &Node, problems: &mut Problems) -> Person {
         email,
         phone,
         ntfy,
+        contacts,
         time_zone,
         high,
         low,
@@ -280,7 +314,12 @@ fn read_ntfy(node: &Node, problems: &mut Problems) -> Option<Ntfy> {
     }
 }
 
-fn read_rules(node: &Node, email: bool, ntfy: bool, problems: &mut Problems) -> Vec<Rule> {
+fn read_rules(
+    node: &Node,
+    has: &dyn Fn(Channel) -> bool,
+    oncall: &OnCall,
+    problems: &mut Problems,
+) -> Vec<Rule> {
     let items = bellwether_yaml::Reader::new(problems).list(node, "rules");
     let mut rules: Vec<Rule> = Vec::new();
     for item in items {
@@ -310,8 +349,15 @@ fn read_rules(node: &Node, email: bool, ntfy: bool, problems: &mut Problems) -> 
             ));
             continue;
         };
-        if (channel == Channel::Email && !email) || (channel == Channel::Ntfy && !ntfy) {
+        if !has(channel) {
             problems.push(node.error(format!("this person has no {text} address")));
+        } else if let Some(provider) = channel.provider()
+            && !oncall.providers.contains_key(provider)
+        {
+            problems.push(
+                node.error(format!("{text} needs an account"))
+                    .with_hint(format!("set oncall.channels.{provider}")),
+            );
         }
         rules.push(Rule { after, channel });
     }

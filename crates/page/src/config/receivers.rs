@@ -8,8 +8,8 @@ use bellwether_yaml::{MapReader, Node, Reader};
 use super::integrations::{self, KINDS, Kind, canonical_header};
 use super::value::{self, Form, Spec, Values};
 use super::{
-    EmailSettings, Global, Integration, PageSettings, ReadOptions, Receiver, Settings,
-    SmtpSettings, WebhookSettings, http,
+    EmailSettings, Global, Integration, PageSettings, ReadOptions, Receiver, ServiceSettings,
+    Settings, SmtpSettings, WebhookSettings, http,
 };
 use crate::record::Urgency;
 
@@ -64,13 +64,16 @@ pub(super) fn read(
             for (index, config) in configs.iter().enumerate() {
                 integrations.push(integration(kind, index, config, defaults, map.problems()));
             }
-            if !configs.is_empty() && !matches!(kind.name, "webhook" | "email") {
+            if !configs.is_empty()
+                && !matches!(kind.name, "webhook" | "email")
+                && !is_service(kind.name)
+            {
                 let warning = configs[0].warning(format!(
                     "receiver {name:?}: {} is not delivered yet",
                     kind.key
                 ));
                 map.problems()
-                    .push(warning.with_hint("webhook_configs, email_configs and page_configs are"));
+                    .push(warning.with_hint("webhook, email, page, slack, mattermost, msteams, telegram, discord, pagerduty, opsgenie and pushover are"));
             }
         }
         if !options.alertmanager_only {
@@ -140,6 +143,9 @@ fn integration(
     let settings = match kind.name {
         "webhook" => Settings::Webhook(Box::new(webhook(&values, defaults))),
         "email" => Settings::Email(Box::new(email(&values, &defaults.global.smtp))),
+        name if is_service(name) => {
+            Settings::Service(Box::new(service(kind.name, config, &values, defaults)))
+        }
         _ => Settings::NotDelivered,
     };
     Integration {
@@ -265,6 +271,72 @@ fn webhook(values: &Values<'_>, defaults: &Defaults<'_, '_>) -> WebhookSettings 
         max_alerts: values.text("max_alerts").parse().unwrap_or(0),
         timeout: value::go_duration(values.text("timeout")).unwrap_or_default(),
         payload: values.node("payload").map(Node::to_json),
+    }
+}
+
+/// Services that are delivered.
+fn is_service(name: &str) -> bool {
+    matches!(
+        name,
+        "pagerduty"
+            | "opsgenie"
+            | "slack"
+            | "pushover"
+            | "telegram"
+            | "discord"
+            | "msteams"
+            | "msteamsv2"
+            | "mattermost"
+    )
+}
+
+/// Keys of an integration that `global` has under another name.
+const FROM_GLOBAL: [(&str, &str); 14] = [
+    ("api_url", "slack_api_url"),
+    ("api_url_file", "slack_api_url_file"),
+    ("app_token", "slack_app_token"),
+    ("app_token_file", "slack_app_token_file"),
+    ("app_url", "slack_app_url"),
+    ("url", "pagerduty_url"),
+    ("api_url", "opsgenie_api_url"),
+    ("api_key", "opsgenie_api_key"),
+    ("api_key_file", "opsgenie_api_key_file"),
+    ("api_url", "telegram_api_url"),
+    ("bot_token", "telegram_bot_token"),
+    ("bot_token_file", "telegram_bot_token_file"),
+    ("webhook_url", "mattermost_webhook_url"),
+    ("webhook_url_file", "mattermost_webhook_url_file"),
+];
+
+fn service(
+    what: &str,
+    config: &Node,
+    values: &Values<'_>,
+    defaults: &Defaults<'_, '_>,
+) -> ServiceSettings {
+    let mut fields = match config.to_json() {
+        serde_json::Value::Object(fields) => fields,
+        _ => serde_json::Map::new(),
+    };
+    for (own, global) in FROM_GLOBAL {
+        let prefix = global.split('_').next().unwrap_or_default();
+        // A secret in a file and one written down exclude each other: what is here wins over both of `global`.
+        let base = own.trim_end_matches("_file");
+        let has_own = values.has(base) || values.has(&format!("{base}_file"));
+        if prefix == what
+            && !has_own
+            && let Some(text) = defaults.values.map(|values| values.text(global))
+            && !text.is_empty()
+        {
+            fields.insert(own.to_owned(), text.into());
+        }
+    }
+    ServiceSettings {
+        fields,
+        http: match values.node("http_config") {
+            Some(node) => http::read_http(node, &mut Problems::default()),
+            None => defaults.global.http.clone(),
+        },
     }
 }
 

@@ -326,11 +326,7 @@ oncall:
       repeat: 1
 "#,
     );
-    assert_eq!(
-        problems,
-        "warning: b.yml:8:21: receiver \"ops\": slack_configs is not delivered yet\n  \
-         hint: webhook_configs, email_configs and page_configs are\n"
-    );
+    assert_eq!(problems, "");
     assert_eq!(config.oncall.people["ana"].high.len(), 5);
     assert_eq!(config.oncall.people["bo"].high[1].after.as_secs(), 120);
     let layers = &config.oncall.schedules["primary"].layers;

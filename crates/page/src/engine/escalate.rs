@@ -28,9 +28,10 @@ const PAGES_MAX: usize = 200;
 fn deliver_within(channel: Channel) -> SignedDuration {
     match channel {
         Channel::Email => SignedDuration::from_secs(120),
-        Channel::Ntfy | Channel::Terminal | Channel::Browser | Channel::Desktop => {
-            SignedDuration::from_secs(20)
-        }
+        Channel::Sms => SignedDuration::from_secs(60),
+        // 45 s of ringing, and the time to be put through.
+        Channel::Voice => SignedDuration::from_secs(75),
+        _ => SignedDuration::from_secs(20),
     }
 }
 
@@ -600,7 +601,15 @@ impl Pager {
         if is_final(page.state) && (page.state == result.state || !is_final(result.state)) {
             if page.state == DeliveryState::Done && result.receipt > page.receipt {
                 page.receipt = result.receipt;
+                if is_proof(result.receipt) {
+                    page.receipt_by = None;
+                }
+                let (person, channel) = (page.person.clone(), page.channel);
+                let data = json!({"person": person, "channel": channel, "receipt": result.receipt});
+                let text = arrival(&person, channel.as_str(), result.receipt);
+                self.case_event(now, id, "page_receipt", "system", text, data);
                 self.touch(Due::Case(id));
+                self.schedule_case(id);
             }
             return;
         }
@@ -619,14 +628,16 @@ impl Pager {
         });
         match result.state {
             DeliveryState::Done => {
-                let text = format!("page to {person} by {channel} arrived");
+                let text = arrival(&person, &channel, page.receipt);
                 self.case_event(now, id, "page_delivered", "system", text, data);
                 self.reason(Reason::PageDelivered {
                     case: case_name,
                     person,
                     channel,
                 });
-                self.settle_page(id, result.id);
+                if is_proof(page.receipt) {
+                    self.settle_page(id, result.id);
+                }
             }
             DeliveryState::Failed => {
                 let text = format!("page to {person} by {channel} failed: {}", page.error);
@@ -720,12 +731,38 @@ impl Pager {
     }
 }
 
+/// Whether a receipt shows that the page is on its way to a person and does not only lie somewhere.
+fn is_proof(receipt: Receipt) -> bool {
+    matches!(
+        receipt,
+        Receipt::Accepted | Receipt::Sent | Receipt::Delivered | Receipt::Read | Receipt::Answered
+    )
+}
+
+/// What is known of a page that has gone out, and no more.
+fn arrival(person: &str, channel: &str, receipt: Receipt) -> String {
+    let what = match receipt {
+        Receipt::Queued if channel == "browser" => "waits until a page is opened: none is open now",
+        Receipt::Unknown | Receipt::Queued => "is handed over; nothing shows yet that it arrived",
+        Receipt::Accepted => "was accepted by the service",
+        Receipt::Sent => "was sent",
+        Receipt::Delivered => "arrived",
+        Receipt::Read => "was read",
+        Receipt::Answered => "was answered",
+        Receipt::FailedTemporarily => "was not taken this time",
+        Receipt::FailedPermanently => "did not arrive",
+    };
+    format!("page to {person} by {channel} {what}")
+}
+
 /// Where a person is reached on a channel, in the adapter's terms.
 fn address(person: &Person, channel: Channel) -> Option<String> {
     match channel {
         Channel::Terminal | Channel::Browser | Channel::Desktop => Some(person.id.clone()),
         Channel::Email => person.email.clone(),
-        // The topic is looked up by person: it may be as good as a password.
+        // Looked up by person: an address may be as good as a password.
         Channel::Ntfy => person.ntfy.as_ref().map(|_| person.id.clone()),
+        Channel::Sms | Channel::Voice => person.phone.as_ref().map(|_| person.id.clone()),
+        other => person.contacts.get(&other).map(|_| person.id.clone()),
     }
 }

@@ -184,6 +184,8 @@ impl Visitor {
             "cancel" => "Nothing further is begun.",
             "undo" => "Taking it back.",
             "said" => "Recorded.",
+            "silence" => "The silence is saved.",
+            "silence-end" => "The silence has ended.",
             "override" => "The override is set.",
             "override-end" => "The override has ended.",
             _ => return Vec::new(),
