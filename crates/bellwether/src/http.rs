@@ -6,6 +6,7 @@
 pub mod alertmanager;
 pub mod api;
 pub mod auth;
+pub mod calendars;
 pub mod guard;
 pub mod limits;
 pub mod problem;
@@ -59,6 +60,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(metrics).layer(read()))
         .route("/-/reload", post(reload).put(reload).layer(admin()))
         .merge(session::routes())
+        .merge(calendars::routes())
         .merge(ui::routes())
         .layer(middleware::from_fn_with_state(
             Arc::clone(&app),

@@ -65,11 +65,30 @@ impl Links {
         )
     }
 
-    fn mac(&self, link: &AckLink) -> Hmac<Sha256> {
+    fn mac_of(&self, text: &str) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose().as_bytes())
             .expect("HMAC takes keys of any length");
-        mac.update(format!("ack\0{}\0{}\0{}", link.case, link.person, link.as_of).as_bytes());
+        mac.update(text.as_bytes());
         mac
+    }
+
+    fn mac(&self, link: &AckLink) -> Hmac<Sha256> {
+        self.mac_of(&format!(
+            "ack\0{}\0{}\0{}",
+            link.case, link.person, link.as_of
+        ))
+    }
+
+    /// Signature of a calendar's address: calendar programs cannot sign in.
+    pub fn calendar_signature(&self, kind: &str, name: &str) -> String {
+        let signature = self.mac_of(&format!("calendar\0{kind}\0{name}")).finalize();
+        hex(&signature.into_bytes()[..SIGNATURE_BYTES])
+    }
+
+    /// Whether a signature is that of a calendar; takes the same time for every wrong one.
+    pub fn verify_calendar(&self, kind: &str, name: &str, signature: &str) -> bool {
+        let mac = self.mac_of(&format!("calendar\0{kind}\0{name}"));
+        from_hex(signature).is_some_and(|bytes| mac.verify_truncated_left(&bytes).is_ok())
     }
 
     /// Path of the link, below the external address.
@@ -84,13 +103,17 @@ impl Links {
 
     /// Whether a signature is that of a link; takes the same time for every wrong one.
     pub fn verify(&self, link: &AckLink, signature: &str) -> bool {
-        let bytes: Option<Vec<u8>> = (0..signature.len() / 2)
-            .map(|index| u8::from_str_radix(signature.get(2 * index..2 * index + 2)?, 16).ok())
-            .collect();
-        bytes.is_some_and(|bytes| {
-            bytes.len() == SIGNATURE_BYTES && self.mac(link).verify_truncated_left(&bytes).is_ok()
-        })
+        from_hex(signature)
+            .is_some_and(|bytes| self.mac(link).verify_truncated_left(&bytes).is_ok())
     }
+}
+
+/// A signature's bytes, when it has the right number of them.
+fn from_hex(signature: &str) -> Option<Vec<u8>> {
+    let bytes: Option<Vec<u8>> = (0..signature.len() / 2)
+        .map(|index| u8::from_str_radix(signature.get(2 * index..2 * index + 2)?, 16).ok())
+        .collect();
+    bytes.filter(|bytes| bytes.len() == SIGNATURE_BYTES && signature.len() == 2 * SIGNATURE_BYTES)
 }
 
 #[cfg(test)]
@@ -117,6 +140,10 @@ mod tests {
             signature
         ));
         assert!(!links.verify(&link, &signature[2..]) && !links.verify(&link, "zz"));
+        let calendar = links.calendar_signature("person", "ana");
+        assert!(links.verify_calendar("person", "ana", &calendar));
+        assert!(!links.verify_calendar("schedule", "ana", &calendar));
+        assert!(!links.verify_calendar("person", "ana", ""));
         let (others, _) = Links::restore(&[]);
         assert!(!others.verify(&link, signature));
     }

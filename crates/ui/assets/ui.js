@@ -621,6 +621,71 @@
     });
   };
 
+  // === An override by dragging along a lane ===
+
+  const LANE = 26;
+  const HALF_HOUR = 1800000;
+  let drag = null;
+  const dragEnds = () => {
+    const { svg, area, begin, end } = drag;
+    const { from, to } = svg.dataset;
+    const at = (x) => {
+      const ratio = Math.min(1, Math.max(0, (x - area.left) / area.width));
+      return Math.round((+from + ratio * (+to - +from)) / HALF_HOUR) * HALF_HOUR;
+    };
+    return [at(Math.min(begin, end)), at(Math.max(begin, end))];
+  };
+  const drawDrag = () => {
+    const { svg, area, row, begin, end } = drag;
+    drag.mark ||= svg.appendChild(doc.createElementNS("http://www.w3.org/2000/svg", "rect"));
+    const set = (name, value) => drag.mark.setAttribute(name, value);
+    set("class", "drag");
+    set("x", Math.min(begin, end) - area.left);
+    set("y", row * LANE);
+    set("width", Math.abs(end - begin));
+    set("height", LANE - 4);
+  };
+  const stopDrag = () => {
+    drag?.mark?.remove();
+    drag = null;
+  };
+  doc.addEventListener("pointerdown", (event) => {
+    const svg = event.target.closest?.("svg.lanes[data-from]");
+    if (!svg || event.button || !find("#override form")) return;
+    const area = svg.getBoundingClientRect();
+    const row = Math.floor((event.clientY - area.top) / LANE);
+    const person = svg.dataset.people.split("\n")[row];
+    if (!person) return;
+    drag = { svg, area, row, person, begin: event.clientX, end: event.clientX };
+  });
+  doc.addEventListener("pointermove", (event) => {
+    if (!drag) return;
+    drag.end = event.clientX;
+    if (Math.abs(drag.end - drag.begin) > 6) drawDrag();
+  });
+  doc.addEventListener("pointercancel", stopDrag);
+  doc.addEventListener("pointerup", () => {
+    if (!drag) return;
+    const form = find("#override form");
+    const [from, to] = dragEnds();
+    if (form && drag.mark && from < to) {
+      const zone = form.elements.zone.value;
+      const local = (ms) =>
+        new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short", timeStyle: "short" }).format(ms).replace(" ", "T");
+      const fill = (name, value) => {
+        form.elements[name].value = value;
+        form.elements[name].dispatchEvent(new Event("input", { bubbles: true }));
+      };
+      fill("schedule", drag.svg.dataset.schedule);
+      fill("person", drag.person);
+      fill("from", local(from));
+      fill("to", local(to));
+      form.scrollIntoView({ block: "center" });
+      find("button.primary", form).focus({ preventScroll: true });
+    }
+    stopDrag();
+  });
+
   // === Begin ===
 
   readClock();

@@ -7,6 +7,7 @@ mod oncall;
 mod runs;
 mod silences;
 
+pub(crate) use oncall::with_view;
 pub(crate) use runs::part;
 
 use std::sync::Arc;

@@ -12,5 +12,6 @@
 mod basics;
 mod door;
 mod keys;
+mod oncall;
 mod story;
 mod support;

@@ -19,10 +19,15 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// With more sections in the configuration.
+    pub(crate) async fn with(sections: &str) -> Self {
         let service = service::start().await.unwrap();
         let data = tempfile::tempdir().unwrap();
         let config = data.path().join("bellwether.yml");
-        std::fs::write(&config, demo::config(service.address, false)).unwrap();
+        std::fs::write(&config, demo::config(service.address, false) + sections).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_bellwether"));
         let listen = "127.0.0.1:0".parse().unwrap();
         let server = Server::start_program(program, &config, data.path(), listen, true)

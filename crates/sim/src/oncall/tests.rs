@@ -113,6 +113,7 @@ fn awake_and_asleep() {
         differences(&awake, &asleep),
         [
             "2026-03-03T01:10:10Z Down: paged ana -> ana, bo; answered by ana after 1m -> by bo after 6m",
+            "2026-03-03T10:00:10Z Slow: answered by ana after 1m -> by ana after 1m2s",
         ]
     );
     assert!(differences(&awake, &awake).is_empty());

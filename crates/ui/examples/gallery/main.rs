@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "an example talks to the terminal")]
 
 mod fixtures;
+mod silences;
 
 use std::io::{BufRead as _, BufReader, Result, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +12,9 @@ use std::net::{TcpListener, TcpStream};
 fn main() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("http://{}/", listener.local_addr()?);
-    let pages = fixtures::all();
+    let mut pages = fixtures::all();
+    let chrome = fixtures::chrome("Silences", bellwether_ui::Nav::Silences);
+    pages.push(("silences", silences::page(&chrome)));
     for (name, _) in &pages {
         println!("  /{name}");
     }

@@ -141,8 +141,14 @@ fn lanes(chrome: &Chrome, page: &OncallPage, schedule: &ScheduleView) -> Markup 
         }
     }
     let height = names.len() * 26 + 24;
+    // What the script needs to turn a stretch that is dragged over into the fields of the form.
+    let may = page.override_form.is_some();
     html! {
-        svg.lanes width="100%" height=(height) role="img" aria-label={ "Who is on call in the next two weeks: " (names.join(", ")) } {
+        @if may { p.quiet.drag-hint { "Drag along a lane to fill in an override for that person." } }
+        svg.lanes width="100%" height=(height) role="img"
+            data-schedule=[may.then_some(&schedule.name)] data-people=[may.then(|| names.join("\n"))]
+            data-from=[may.then_some(from.as_millisecond())] data-to=[may.then_some(to.as_millisecond())]
+            aria-label={ "Who is on call in the next two weeks: " (names.join(", ")) } {
             @for (index, (at, label)) in crate::chart::time_ticks(&chrome.zone, from, to, 14).into_iter().enumerate() {
                 @let x = format!("{:.2}%", place(at));
                 line.grid x1=(x) x2=(x) y1="0" y2=(height - 18) {}

@@ -33,6 +33,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             get(schedules),
         ),
         read(
+            "/oncall/calendars",
+            "Addresses of iCalendar feeds by schedule, person and team; whoever has one can read it",
+            get(calendars),
+        ),
+        read(
             "/oncall/{schedule}/who",
             "Who is on call at ?from (by default now)",
             get(who),
@@ -85,6 +90,18 @@ async fn schedules(State(app): State<Arc<App>>) -> Answer {
             .map(|schedule| view.about(schedule))
             .collect::<Vec<_>>()
     });
+    Ok(Json(json!(all)))
+}
+
+async fn calendars(State(app): State<Arc<App>>) -> Answer {
+    let names = with_view(&app, crate::http::calendars::names);
+    let all: Vec<Value> = names
+        .into_iter()
+        .map(|(kind, name)| {
+            let url = crate::http::calendars::address(&app, kind, &name);
+            json!({"kind": kind, "name": name, "url": url})
+        })
+        .collect();
     Ok(Json(json!(all)))
 }
 
