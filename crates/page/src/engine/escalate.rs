@@ -604,10 +604,6 @@ impl Pager {
                 if is_proof(result.receipt) {
                     page.receipt_by = None;
                 }
-                let (person, channel) = (page.person.clone(), page.channel);
-                let data = json!({"person": person, "channel": channel, "receipt": result.receipt});
-                let text = arrival(&person, channel.as_str(), result.receipt);
-                self.case_event(now, id, "page_receipt", "system", text, data);
                 self.touch(Due::Case(id));
                 self.schedule_case(id);
             }
@@ -744,13 +740,7 @@ fn arrival(person: &str, channel: &str, receipt: Receipt) -> String {
     let what = match receipt {
         Receipt::Queued if channel == "browser" => "waits until a page is opened: none is open now",
         Receipt::Unknown | Receipt::Queued => "is handed over; nothing shows yet that it arrived",
-        Receipt::Accepted => "was accepted by the service",
-        Receipt::Sent => "was sent",
-        Receipt::Delivered => "arrived",
-        Receipt::Read => "was read",
-        Receipt::Answered => "was answered",
-        Receipt::FailedTemporarily => "was not taken this time",
-        Receipt::FailedPermanently => "did not arrive",
+        _ => "arrived",
     };
     format!("page to {person} by {channel} {what}")
 }
