@@ -22,6 +22,10 @@ const NEEDED: &[(&str, &str)] = &[
     ("/usr/sbin/nginx", "nginx-light"),
     ("/usr/lib/postgresql", "postgresql"),
     ("/usr/bin/curl", "curl"),
+    ("/usr/sbin/fcgiwrap", "fcgiwrap"),
+    ("/usr/sbin/sshd", "openssh-server"),
+    ("/usr/bin/ssh", "openssh-client"),
+    ("/usr/lib/git-core/git-http-backend", "git"),
 ];
 
 /// Installs what is missing. On a system without apt, or without the right to install, it says what is missing and

@@ -28,6 +28,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["model", "env"]),
     ("remote", &["model"]),
     ("connect", &["model", "env"]),
+    ("profile", &["env", "stats"]),
+    ("load", &["model", "env", "yaml", "stats", "lab"]),
     (
         "sim",
         &[

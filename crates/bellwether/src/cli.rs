@@ -2,7 +2,10 @@
 
 mod alertmanager;
 mod backtest;
+mod capture;
 mod lint;
+mod load;
+mod loadgit;
 mod oncall;
 mod page;
 mod promql;
@@ -19,7 +22,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use alertmanager::{Alertmanager, LogFormat};
 pub use backtest::{HistoryArgs, PagingArgs, RulesBacktest, RulesSweep};
+pub use capture::{Capture, CaptureCommand};
 pub use lint::{FailOn, LintFormat, RulesLint};
+pub use load::{ArrivalKind, Load};
+pub use loadgit::{GitArgs, LoadGit, LoadTarget};
 pub use oncall::{Oncall, OncallProduct, OncallSim, OncallSource, OncallSpan};
 pub use page::Page;
 pub use promql::{Explain, Format, Promql, Query, Series, SourceArgs};
@@ -99,6 +105,10 @@ pub enum Command {
     /// Runbooks: reading, planning and running them.
     #[command(subcommand)]
     Runbook(Runbook),
+    /// See what a process does: where its processor time goes, what it waits for.
+    Capture(Capture),
+    /// Send requests when they are due, and measure from then.
+    Load(Box<Load>),
     /// Simulate the loop with faults: thousands of hours in seconds.
     Sim(Sim),
     /// Scores on the public corpora.

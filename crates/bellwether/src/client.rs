@@ -121,6 +121,16 @@ impl Client {
         self.send(request.body(pairs.join("&"))).await
     }
 
+    /// Samples to the server's store, as the body of a remote-write request of version 1.
+    pub async fn remote_write(&self, body: Vec<u8>) -> Result<(), ClientError> {
+        let request = self.http.post(format!("{}/api/v1/write", self.address));
+        let request = request
+            .header("content-type", "application/x-protobuf")
+            .header("content-encoding", "snappy")
+            .header("x-prometheus-remote-write-version", "0.1.0");
+        self.send(request.body(body)).await.map(drop)
+    }
+
     async fn send(&self, mut request: reqwest::RequestBuilder) -> Result<Value, ClientError> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose());

@@ -2,11 +2,14 @@
 
 mod alertmanager;
 mod backtest;
+mod capture;
 mod conformance;
 mod lint;
+mod load;
 mod offline;
 mod oncall;
 mod oncall_sim;
+mod pictures;
 mod remote;
 mod rules;
 mod ruletest;
@@ -52,6 +55,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Oncall(command) => on_runtime(oncall::run(command)),
         Command::Silence(command) => on_runtime(silence::run(command)),
         Command::Runbook(command) => on_runtime(remote::runbook(command)),
+        Command::Capture(args) => on_runtime(capture::run(args)),
+        Command::Load(args) => on_runtime(load::run(*args)),
         Command::Sim(args) => simulation::run(&args),
         Command::Conformance { corpus } => conformance::run(&corpus),
         Command::Completion { shell } => {

@@ -21,6 +21,7 @@ pub mod chrome;
 pub mod format;
 pub mod markdown;
 pub mod path;
+pub mod picture;
 pub mod view;
 
 mod assets;
