@@ -13,6 +13,7 @@ mod rules;
 mod ruletest;
 mod runbook;
 mod silence;
+mod slo;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ pub use rules::Rules;
 pub use ruletest::RulesTest;
 pub use runbook::Runbook;
 pub use silence::Silence;
+pub use slo::Slo;
 
 /// Hidden command that supervises a shell step.
 pub const SUPERVISE: &str = "supervise-step";
@@ -93,6 +95,9 @@ pub enum Command {
     /// Work on rule files.
     #[command(subcommand)]
     Rules(Rules),
+    /// Service level objectives: rules from them, import from other tools.
+    #[command(subcommand)]
+    Slo(Slo),
     /// Cases: who is paged for what, and taking them.
     #[command(subcommand)]
     Page(Page),

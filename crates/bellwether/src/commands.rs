@@ -16,6 +16,7 @@ mod ruletest;
 mod samples;
 mod silence;
 mod simulation;
+mod slo;
 mod sweep;
 
 pub use remote::show_case;
@@ -51,6 +52,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Promqltest { files, json } => offline::promqltest(&files, json),
         Command::Openmetrics(command) => offline::openmetrics(&command),
         Command::Rules(command) => rules::run(&command),
+        Command::Slo(command) => slo::run(&command),
         Command::Page(command) => on_runtime(remote::page(command)),
         Command::Oncall(command) => on_runtime(oncall::run(command)),
         Command::Silence(command) => on_runtime(silence::run(command)),

@@ -18,6 +18,8 @@
 //! `[{{window}}]`. Good and total are kept as counts; ratios are formed last.
 
 mod generate;
+mod import;
+mod ledger;
 mod read;
 mod state;
 
@@ -29,6 +31,9 @@ use bellwether_yaml::Node;
 use serde::Serialize;
 
 use crate::rules::GroupConfig;
+use crate::text::TemplateText;
+pub use import::{Imported, import};
+pub use ledger::{Counters, Events, Ledger};
 pub use state::{SloQueries, SloStatus, WindowBurn};
 
 /// One objective.
@@ -49,6 +54,14 @@ pub struct Slo {
     pub runbook: String,
     /// Whether alerts are generated.
     pub alerting: bool,
+    /// Name of its alerts.
+    pub alert_name: String,
+    /// On the alerts that page, over `labels`.
+    pub page_labels: Labels,
+    /// On the alerts that make a ticket, over `labels`.
+    pub ticket_labels: Labels,
+    /// Further annotations of the alerts; templates.
+    pub annotations: Vec<(String, TemplateText)>,
     pub windows: Windows,
     /// Bad events in the long window below which no alert fires.
     pub bad_events_min: f64,
@@ -59,12 +72,14 @@ pub struct Slo {
 }
 
 /// How good and bad events are counted. Every text has `{{window}}` where the window goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Indicator {
     /// Counts bad events over a window.
     pub bad: String,
     /// Counts all events over a window.
     pub total: String,
+    /// The counters behind both, when they are nothing else: then events can be counted one by one ([`Ledger`]).
+    pub counters: Option<Counters>,
 }
 
 /// Pairs of windows by severity.

@@ -7,7 +7,7 @@ use bellwether_model::problem::Severity;
 use bellwether_promql::Expr;
 use bellwether_promql::ast::BinaryOp;
 
-use crate::lint::shape::{any, calls, ranges, reach, windows as all_windows};
+use crate::lint::shape::{any, calls, metric, ranges, reach, selectors, windows as all_windows};
 use crate::lint::{Finding, Options, Subject};
 use crate::rules::{GroupConfig, RuleConfig};
 
@@ -70,9 +70,14 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let hold = subject.rule.hold;
     let expr = &subject.rule.expr;
     let windows = all_windows(expr);
-    let smoothed = windows
-        .iter()
-        .any(|window| *window >= 2.0 * subject.interval.as_secs_f64());
+    // What a rule recorded was smoothed there, if anywhere.
+    let recorded = selectors(expr)
+        .into_iter()
+        .any(|selector| metric(selector).is_some_and(|name| name.contains(':')));
+    let smoothed = recorded
+        || windows
+            .iter()
+            .any(|window| *window >= 2.0 * subject.interval.as_secs_f64());
     if hold < subject.interval * 2 && (!hold.is_zero() || !smoothed) {
         let message = if hold.is_zero() {
             format!(

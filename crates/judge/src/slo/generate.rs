@@ -197,17 +197,25 @@ impl Writer {
             "max without (window) ({})",
             parts.join(" or ignoring (window) ")
         );
-        self.line("      - alert: SloBurn");
+        self.line(&format!("      - alert: {}", quoted(&slo.alert_name)));
         self.line(&format!("        expr: {}", quoted(&expr)));
-        let labels: Labels = identity(slo)
-            .with("severity", severity)
+        let more = match severity {
+            "page" => &slo.page_labels,
+            _ => &slo.ticket_labels,
+        };
+        let mut builder = identity(slo).with("severity", severity).to_builder();
+        for label in more {
+            builder.set(&label.name, &label.value);
+        }
+        let labels: Labels = builder
+            .build()
             .iter()
             .map(|label| (label.name.to_string(), untemplated(&label.value)))
             .collect();
         self.labels(&labels);
         self.line("        annotations:");
         for (name, text) in annotations(slo, severity) {
-            self.line(&format!("          {name}: {}", quoted(&text)));
+            self.line(&format!("          {}: {}", quoted(&name), quoted(&text)));
         }
     }
 }
@@ -231,7 +239,7 @@ fn condition(slo: &Slo, pair: BurnWindow) -> String {
     )
 }
 
-fn annotations(slo: &Slo, severity: &str) -> Vec<(&'static str, String)> {
+fn annotations(slo: &Slo, severity: &str) -> Vec<(String, String)> {
     let plain = untemplated;
     let name = plain(&slo.name);
     let percent = number(slo.objective * 100.0);
@@ -273,6 +281,14 @@ fn annotations(slo: &Slo, severity: &str) -> Vec<(&'static str, String)> {
         if !text.is_empty() {
             texts.push((key, plain(text)));
         }
+    }
+    let mut texts: Vec<(String, String)> = texts
+        .into_iter()
+        .map(|(key, text)| (key.to_owned(), text))
+        .collect();
+    for (key, text) in &slo.annotations {
+        texts.retain(|(known, _)| known != key);
+        texts.push((key.clone(), text.as_str().to_owned()));
     }
     texts
 }

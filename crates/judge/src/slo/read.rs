@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use bellwether_model::labels::write_quoted;
 use bellwether_model::{Labels, MatchOp, Matcher, Problems};
+use bellwether_promql::ast::AggregateOp;
 use bellwether_promql::{Expr, ParserOptions, ValueType, parse};
 use bellwether_yaml::{MapReader, Node, Reader};
 
-use crate::slo::{BurnWindow, Indicator, Slo, Windows};
+use crate::slo::{BurnWindow, Counters, Indicator, Slo, Windows};
+use crate::text::TemplateText;
 
 /// Objectives that one configuration may have.
 const SLOS_MAX: usize = 1_000;
@@ -50,11 +52,17 @@ fn slo(node: &Node, problems: &mut Problems) -> Option<Slo> {
     let owner = map.text("owner").unwrap_or_default();
     let runbook = map.text("runbook").unwrap_or_default();
     let alerting = map.boolean("alerting").unwrap_or(true);
+    let alert_name = map.text("alert_name").filter(|name| !name.is_empty());
+    let page_labels = map.labels("page_labels");
+    let ticket_labels = map.labels("ticket_labels");
+    let annotations_node = map.take("annotations");
+    let annotation_texts = map.text_map("annotations");
     let bad_events_min = map.number("min_bad_events").unwrap_or(3.0);
     let interval = map.duration("interval").filter(|i| !i.is_zero());
     let windows_node = map.take("windows");
     map.finish();
 
+    let annotations = annotations(annotations_node.unwrap_or(node), annotation_texts, problems);
     let windows = match windows_node {
         Some(node) => windows(node, problems),
         None => Some(Windows::default()),
@@ -109,12 +117,33 @@ fn slo(node: &Node, problems: &mut Problems) -> Option<Slo> {
         owner,
         runbook,
         alerting,
+        alert_name: alert_name.unwrap_or_else(|| "SloBurn".to_owned()),
+        page_labels,
+        ticket_labels,
+        annotations,
         windows: windows?,
         bad_events_min,
         interval,
         file: node.file.clone(),
         line: node.line,
     })
+}
+
+fn annotations(
+    node: &Node,
+    texts: Vec<(String, String)>,
+    problems: &mut Problems,
+) -> Vec<(String, TemplateText)> {
+    let mut read = Vec::new();
+    for (name, text) in texts {
+        match TemplateText::parse(&format!("annotation {name}"), &text) {
+            Ok(text) => read.push((name, text)),
+            Err(error) => {
+                problems.push(node.error(format!("annotation {name}: {}", error.message)));
+            }
+        }
+    }
+    read
 }
 
 fn events_form(
@@ -137,15 +166,21 @@ fn events_form(
             );
             None
         }
-        (None, Some(errors)) => Some(Indicator {
-            // No series of errors means no errors, not an unknown number of them.
-            bad: with_zero(&count(errors, "errors", problems)?, total_count.as_deref()?),
-            total: total_count?,
-        }),
+        (None, Some(errors)) => {
+            let errors = count(errors, "errors", problems)?;
+            let total = total_count?;
+            Some(Indicator {
+                counters: counters(&errors, false, &total),
+                // No series of errors means no errors, not an unknown number of them.
+                bad: with_zero(&errors, &total),
+                total,
+            })
+        }
         (Some(good), None) => {
             let good = count(good, "good", problems)?;
             let total = total_count?;
             Some(Indicator {
+                counters: counters(&good, true, &total),
                 bad: bad_of_good(&good, &total),
                 total,
             })
@@ -252,8 +287,38 @@ fn latency_form(node: &Node, problems: &mut Problems) -> Option<Indicator> {
         selector_text(&format!("{base}_bucket"), &matchers)
     );
     Some(Indicator {
+        counters: counters(&good, true, &total),
         bad: bad_of_good(&good, &total),
         total,
+    })
+}
+
+/// The counters of `sum(increase(a[w]))` and `sum(increase(b[w]))`.
+fn counters(part: &str, part_is_good: bool, total: &str) -> Option<Counters> {
+    let of = |text: &str| {
+        let text = text.replace(WINDOW_MARK, "5m");
+        let expr = parse(&text, &ParserOptions::default()).ok()?;
+        let Expr::Aggregate(sum) = expr.unwrap_parens() else {
+            return None;
+        };
+        let Expr::Call(call) = sum.expr.unwrap_parens() else {
+            return None;
+        };
+        let Expr::Matrix(matrix) = call.args.first()? else {
+            return None;
+        };
+        let plain = sum.op == AggregateOp::Sum
+            && sum.grouping.is_empty()
+            && !sum.without
+            && call.function.name == "increase"
+            && matrix.selector.offset.is_none()
+            && matrix.selector.at.is_none();
+        plain.then(|| matrix.selector.matchers.clone())
+    };
+    Some(Counters {
+        part: of(part)?,
+        part_is_good,
+        total: of(total)?,
     })
 }
 
