@@ -31,6 +31,15 @@ pub struct RulesLint {
     /// A page that waits longer than this in `for` is late.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub response: Duration,
+    /// Replay the rules over this data folder's history, too: what never fired, is always redundant, or over at once.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The same over a Prometheus' data folder.
+    #[arg(long, value_name = "DIR", conflicts_with = "data")]
+    pub prometheus: Option<PathBuf>,
+    /// How much of the history.
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration)]
+    pub last: Duration,
     /// Only these checks.
     #[arg(long, value_name = "CHECK", value_delimiter = ',')]
     pub only: Vec<String>,

@@ -3,17 +3,21 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use bellwether_backtest::run::warmup_ms;
+use bellwether_backtest::{Range, Replaying, Rules, replay};
 use bellwether_env::{Clock as _, SystemClock};
 use bellwether_judge::lint::{
-    Nature, Options, Report, RunbookIndex, Source, check, code_quality, lint, sarif,
+    Firing, History, Nature, Options, Report, RunbookIndex, Source, check, code_quality, lint,
+    sarif,
 };
-use bellwether_judge::{GroupConfig, RuleFile};
+use bellwether_judge::{EngineSettings, GroupConfig, RuleFile, RuleKind};
 use bellwether_model::{Matcher, Problem, Problems, Severity};
+use bellwether_promql::Engine;
 use serde_json::json;
 
 use super::{complain, say};
 use crate::EXIT_BAD_INPUT;
-use crate::cli::{FailOn, LintFormat, RulesLint};
+use crate::cli::{FailOn, HistoryArgs, LintFormat, RulesLint};
 use crate::files::rule_files;
 
 /// Files of runbooks that are looked at, and the size of a page that is read.
@@ -31,6 +35,15 @@ pub(super) fn run(args: &RulesLint) -> ExitCode {
     if let Some(folder) = &args.runbooks {
         match runbooks(folder) {
             Ok(index) => options.runbooks = Some(index),
+            Err(error) => {
+                complain(error);
+                return ExitCode::from(EXIT_BAD_INPUT);
+            }
+        }
+    }
+    if args.data.is_some() || args.prometheus.is_some() {
+        match history(args, &groups) {
+            Ok(history) => options.history = Some(history),
             Err(error) => {
                 complain(error);
                 return ExitCode::from(EXIT_BAD_INPUT);
@@ -116,6 +129,81 @@ fn prepare(args: &RulesLint) -> Result<Prepared, String> {
         ..Options::default()
     };
     Ok((options, groups, sources, problems))
+}
+
+/// When the rules would have fired, replayed over stored samples.
+fn history(args: &RulesLint, groups: &[GroupConfig]) -> Result<History, String> {
+    let opened = crate::history::open(&HistoryArgs {
+        data: args.data.clone().unwrap_or_default(),
+        prometheus: args.prometheus.clone(),
+        last: args.last,
+        from: None,
+        to: None,
+        evaluation_interval: args.evaluation_interval,
+        query_offset: std::time::Duration::ZERO,
+        threads: None,
+    })?;
+    for warning in &opened.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let settings = EngineSettings {
+        evaluation_interval: args.evaluation_interval,
+        ..EngineSettings::default()
+    };
+    let promql = Engine::default();
+    let replayed = replay(
+        Rules {
+            groups,
+            settings: &settings,
+        },
+        Range {
+            from: opened.from,
+            to: opened.to,
+            warmup: warmup_ms(groups, &settings),
+            phase: (0, 1),
+        },
+        Replaying {
+            source: &*opened.source,
+            promql: &promql,
+            threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            slice: None,
+            progress: &(),
+        },
+    )
+    .map_err(|_| "the replay was stopped".to_owned())?;
+    let mut history = History {
+        from: opened.from,
+        to: opened.to,
+        ..History::default()
+    };
+    let failed = |group: usize, rule: usize| {
+        let mut failures = replayed.failures.iter();
+        failures.any(|failure| (failure.group, failure.rule) == (group, rule))
+    };
+    for (group_at, group) in groups.iter().enumerate() {
+        for (rule_at, rule) in group.rules.iter().enumerate() {
+            if rule.kind == RuleKind::Alerting && !failed(group_at, rule_at) {
+                history
+                    .firings
+                    .insert((group.file.clone(), rule.line), Vec::new());
+            }
+        }
+    }
+    for alert in &replayed.alerts {
+        let group = &groups[alert.group];
+        let key = (group.file.clone(), group.rules[alert.rule].line);
+        let Some(firings) = history.firings.get_mut(&key) else {
+            continue;
+        };
+        firings.extend(alert.episodes.iter().filter_map(|episode| {
+            Some(Firing {
+                from: episode.fired_at?,
+                to: episode.ended_at,
+            })
+        }));
+        firings.sort_unstable();
+    }
+    Ok(history)
 }
 
 /// All files below a folder.
