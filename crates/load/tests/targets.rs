@@ -201,8 +201,9 @@ fn one_with_a_header_without_end() {
 
 #[test]
 fn one_with_a_body_without_end() {
+    static PIECE: [u8; 65536] = [b'a'; 65536];
     all_failed(
-        trickling(b"HTTP/1.1 200 OK\r\n\r\n", &[b'a'; 65536], None),
+        trickling(b"HTTP/1.1 200 OK\r\n\r\n", &PIECE, None),
         "timeout",
     );
 }
