@@ -68,6 +68,7 @@ impl Pager {
         self.ids = StepIds::begin(ids);
         self.run_due(now);
         self.take(now, event);
+        self.describe_stale();
         self.run_due(now);
         self.ids.end(ids);
         let (batch, why) = self.finish();
@@ -92,7 +93,7 @@ impl Pager {
         while let Some(what) = self.pop_due(now) {
             match what {
                 Due::Alert(fingerprint) => self.alert_due(now, fingerprint),
-                Due::Dirty => self.flush_dirty(),
+                Due::Dirty => self.flush_dirty(now),
                 Due::Silence(id) => self.silence_due(&id),
                 Due::Override(id) => {
                     self.overrides.remove(&id);
@@ -104,6 +105,7 @@ impl Pager {
                 }
                 Due::Group(id) => self.group_due(now, &id),
                 Due::Case(id) => self.case_due(now, id),
+                Due::CaseAlert(..) => {}
             }
         }
     }

@@ -19,12 +19,14 @@ pub const GROUP: Kind = Kind("group");
 pub const NFLOG: Kind = Kind("nflog");
 /// One case.
 pub const CASE: Kind = Kind("case");
+/// One alert of a case, by case and fingerprint: a case of thousands of alerts is not written anew with each of them.
+pub const CASE_ALERT: Kind = Kind("case_alert");
 /// One silence.
 pub const SILENCE: Kind = Kind("silence");
 /// One change of who is on call.
 pub const OVERRIDE: Kind = Kind("override");
 /// All kinds that [`Pager::restore`](crate::Pager::restore) wants.
-pub const KINDS: [Kind; 6] = [ALERT, GROUP, NFLOG, CASE, SILENCE, OVERRIDE];
+pub const KINDS: [Kind; 7] = [ALERT, GROUP, NFLOG, CASE, CASE_ALERT, SILENCE, OVERRIDE];
 
 /// How fast somebody must look.
 #[derive(
@@ -136,6 +138,16 @@ pub struct CaseAlert {
     pub generator_url: String,
 }
 
+/// An alert of a case as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredCaseAlert {
+    pub version: u32,
+    pub case: CaseId,
+    pub fingerprint: String,
+    #[serde(flatten)]
+    pub alert: CaseAlert,
+}
+
 /// One attempt to reach one person on one channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
@@ -223,7 +235,8 @@ pub struct Case {
     pub labels: Labels,
     /// Annotations all its alerts share.
     pub annotations: Labels,
-    /// By fingerprint.
+    /// By fingerprint: those that fire and the last that have ended. Stored as records of their own; the case's record
+    /// has an empty map.
     pub alerts: BTreeMap<String, CaseAlert>,
     pub opened_at: Timestamp,
     pub opened_by: String,

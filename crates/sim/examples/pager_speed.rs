@@ -26,10 +26,9 @@ route: {receiver: people, group_by: [alertname], group_wait: 0s, group_interval:
 receivers: [{name: people, page_configs: [{policy: main}]}]
 oncall:
   people:
-    ana: {ntfy: 'https://ntfy.example.org/ana', rules: {high: [ntfy]}}
-    ben: {ntfy: 'https://ntfy.example.org/ben', rules: {high: [ntfy]}}
-  schedules: {first: {layers: [{people: [ana]}]}}
-  policies: [{name: main, steps: [{notify: [{schedule: first}], wait: 5m}, {notify: [{person: ben}], wait: 5m}]}]
+    ana: {email: ana@example.org, ntfy: 'https://ntfy.example.org/ana', rules: {high: [ntfy]}}
+    ben: {email: ben@example.org, ntfy: 'https://ntfy.example.org/ben', rules: {high: [ntfy]}}
+  policies: {main: {steps: [{notify: ['person:ana'], wait: 5m}, {notify: ['person:ben'], wait: 5m}]}}
 ";
 
 struct World {

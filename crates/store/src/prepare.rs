@@ -54,12 +54,36 @@ fn is_deeper(value: &Value, levels: usize) -> bool {
     }
 }
 
+/// More than the text can have, found without writing it: nearly every body is far below the limit.
+fn size_at_most(value: &Value) -> usize {
+    const ESCAPED: usize = 6;
+    const NUMBER: usize = 32;
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => NUMBER,
+        Value::String(text) => 3 + ESCAPED * text.len(),
+        Value::Array(values) => {
+            3 + values
+                .iter()
+                .map(|value| 1 + size_at_most(value))
+                .sum::<usize>()
+        }
+        Value::Object(values) => {
+            let entry =
+                |(key, value): (&String, &Value)| 5 + ESCAPED * key.len() + size_at_most(value);
+            3 + values.iter().map(entry).sum::<usize>()
+        }
+    }
+}
+
 fn check_json(what: &str, value: &Value) -> Result<(), StoreError> {
     if is_deeper(value, MAX_DEPTH) {
         return Err(StoreError::TooDeep {
             what: what.to_owned(),
             max: MAX_DEPTH,
         });
+    }
+    if size_at_most(value) <= MAX_JSON {
+        return Ok(());
     }
     let size = serde_json::to_string(value).map_or(usize::MAX, |text| text.len());
     if size > MAX_JSON {

@@ -10,7 +10,7 @@ use super::Pager;
 use super::dispatch::Flush;
 use super::ingest::describe;
 use super::notify::common;
-use super::state::{Due, Owner, RESOLVED_KEPT, after, hex, span, urgency_of};
+use super::state::{Due, ENDED_KEPT, Owner, RESOLVED_KEPT, after, hex, span, urgency_of};
 use crate::config::{Integration, PageSettings, Policy, Target};
 use crate::event::NewCase;
 use crate::reason::Reason;
@@ -18,6 +18,8 @@ use crate::record::{Case, CaseAlert, CaseStatus, Escalation, Urgency};
 
 /// Text that a person may put into a title, a summary or a comment.
 const TEXT_MAX: usize = 16 << 10;
+/// Alerts that join at one flush and are named in the timeline.
+const JOINED_SHOWN: usize = 20;
 /// How far ahead a case can be snoozed.
 const SNOOZE_MAX: SignedDuration = SignedDuration::from_hours(31 * 24);
 
@@ -176,7 +178,9 @@ impl Pager {
                 .entry(*fingerprint)
                 .or_default()
                 .insert(id);
+            self.touch(Due::CaseAlert(id, *fingerprint));
         }
+        self.case_alerts.entry(id).or_default().firing = wanted.len();
         self.open_cases.insert(slot, id);
         self.begin_case(now, case, "system");
     }
@@ -286,10 +290,14 @@ impl Pager {
         if new.is_empty() {
             return;
         }
-        for (fingerprint, _) in &new {
+        for (index, (fingerprint, _)) in new.iter().enumerate() {
             let alert = self.case_alert(*fingerprint);
             let text = format!("{} fires too", describe(&alert.labels));
             let data = json!({"fingerprint": hex(*fingerprint), "labels": alert.labels});
+            let counts = self.case_alerts.entry(id).or_default();
+            counts.firing += 1;
+            counts.ended.retain(|ended| ended != fingerprint);
+            self.touch(Due::CaseAlert(id, *fingerprint));
             self.cases_of_alert
                 .entry(*fingerprint)
                 .or_default()
@@ -300,6 +308,13 @@ impl Pager {
             self.reason(Reason::AlertJoined {
                 case: id.to_string(),
             });
+            if index < JOINED_SHOWN {
+                self.case_event(now, id, "alert_joined", "system", text, data);
+            }
+        }
+        if let Some(more) = new.len().checked_sub(JOINED_SHOWN).filter(|more| *more > 0) {
+            let text = format!("{more} more alerts fire too");
+            let data = json!({"alerts": more});
             self.case_event(now, id, "alert_joined", "system", text, data);
         }
         let urgency = new
@@ -357,8 +372,53 @@ impl Pager {
             {
                 alert.annotations = fresh.annotations;
                 alert.generator_url = fresh.generator_url;
+                self.touch(Due::CaseAlert(id, fingerprint));
+                self.stale_cases.insert(id);
+            }
+        }
+    }
+
+    /// Once per step, however many words have changed.
+    pub(super) fn describe_stale(&mut self) {
+        for id in std::mem::take(&mut self.stale_cases) {
+            if let Some(case) = self.cases.get_mut(&id) {
                 describe_case(case);
                 self.touch(Due::Case(id));
+            }
+        }
+    }
+
+    /// Counts an alert's end, and forgets the alert of the case that ended first when there are too many; gives how
+    /// many fire.
+    fn count_end(&mut self, id: CaseId, fingerprint: u64) -> usize {
+        let counts = self.case_alerts.entry(id).or_default();
+        counts.firing = counts.firing.saturating_sub(1);
+        counts.ended.push_back(fingerprint);
+        let left = counts.firing;
+        if counts.ended.len() > ENDED_KEPT
+            && let Some(first) = counts.ended.pop_front()
+        {
+            if let Some(case) = self.cases.get_mut(&id) {
+                case.alerts.remove(&hex(first));
+            }
+            self.touch(Due::CaseAlert(id, first));
+        }
+        left
+    }
+
+    /// Counts a restored alert of a case, and knows the case by it.
+    pub(super) fn index_case_alert(&mut self, id: CaseId, fingerprint: u64, firing: bool) {
+        let open = self.cases.get(&id).is_some_and(|case| !case.is_resolved());
+        let counts = self.case_alerts.entry(id).or_default();
+        if !firing {
+            counts.ended.push_back(fingerprint);
+        } else {
+            counts.firing += 1;
+            if open {
+                self.cases_of_alert
+                    .entry(fingerprint)
+                    .or_default()
+                    .insert(id);
             }
         }
     }
@@ -375,7 +435,8 @@ impl Pager {
             };
             alert.ended_at = Some(ended_at);
             let labels = alert.labels.clone();
-            let left = case.firing().count();
+            self.touch(Due::CaseAlert(id, fingerprint));
+            let left = self.count_end(id, fingerprint);
             let text = format!("{} ended, {left} still firing", describe(&labels));
             let data = json!({"fingerprint": hex(fingerprint), "firing": left});
             self.case_event(now, id, "alert_resolved", "system", text, data);
@@ -442,7 +503,13 @@ impl Pager {
             for page in &case.pages {
                 self.deliveries.remove(&page.delivery);
             }
+            for text in case.alerts.keys() {
+                if let Ok(fingerprint) = u64::from_str_radix(text, 16) {
+                    self.touch(Due::CaseAlert(id, fingerprint));
+                }
+            }
         }
+        self.case_alerts.remove(&id);
         self.set_timer(Due::Case(id), None);
         self.touch(Due::Case(id));
     }

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Pager;
-use super::state::{Alert, DIRTY_FLUSH, Due, after, hex, span, urgency_of};
+use super::state::{
+    Alert, DIRTY_FLUSH, DIRTY_PAUSE, DIRTY_TOGETHER, Due, after, hex, span, urgency_of,
+};
 use crate::reason::Reason;
 use crate::record::StoredAlert;
 
@@ -191,11 +193,18 @@ impl Pager {
         }
     }
 
-    pub(super) fn flush_dirty(&mut self) {
-        for fingerprint in std::mem::take(&mut self.dirty) {
+    /// Stores re-sent alerts, some at a time: thousands of them must not hold up what is due.
+    pub(super) fn flush_dirty(&mut self, now: Timestamp) {
+        for _ in 0..DIRTY_TOGETHER {
+            let Some(fingerprint) = self.dirty.pop_first() else {
+                return;
+            };
             if self.alerts.contains_key(&fingerprint) {
                 self.touch(Due::Alert(fingerprint));
             }
+        }
+        if !self.dirty.is_empty() {
+            self.set_timer(Due::Dirty, Some(after(now, DIRTY_PAUSE)));
         }
     }
 

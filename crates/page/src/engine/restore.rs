@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use super::Pager;
 use super::state::{Alert, Due, Group, Owner, after, span};
 use crate::record::{
-    ALERT, CASE, Case, GROUP, NFLOG, OVERRIDE, SILENCE, Silence, StoredAlert, StoredGroup,
-    StoredNflog,
+    ALERT, CASE, CASE_ALERT, Case, GROUP, NFLOG, OVERRIDE, SILENCE, Silence, StoredAlert,
+    StoredCaseAlert, StoredGroup, StoredNflog,
 };
 use crate::schedule::Override;
 
@@ -54,6 +54,11 @@ impl Pager {
                         self.take_stored_case(case);
                     }
                 }
+                kind if kind == CASE_ALERT.0 => {
+                    if let Some(stored) = read::<StoredCaseAlert>(record, problems) {
+                        self.take_stored_case_alert(stored);
+                    }
+                }
                 kind if kind == SILENCE.0 => {
                     if let Some(silence) = read::<Silence>(record, problems) {
                         self.index_silence(silence);
@@ -67,6 +72,7 @@ impl Pager {
                 _ => {}
             }
         }
+        self.sort_ended();
         self.adopt_config(now);
         let groups: Vec<Arc<str>> = self.groups.keys().cloned().collect();
         for id in groups {
@@ -134,17 +140,63 @@ impl Pager {
             if !slot.0.is_empty() {
                 self.open_cases.insert(slot, case.id);
             }
-            for (fingerprint, _) in case.firing() {
-                if let Ok(fingerprint) = u64::from_str_radix(fingerprint, 16) {
-                    self.cases_of_alert
-                        .entry(fingerprint)
-                        .or_default()
-                        .insert(case.id);
-                }
-            }
         }
         self.own_pages(&case);
-        self.cases.insert(case.id, case);
+        let id = case.id;
+        // Earlier versions kept them in the case's record: from now on they have their own.
+        let alerts: Vec<(u64, bool)> = case
+            .alerts
+            .iter()
+            .filter_map(|(text, alert)| {
+                let fingerprint = u64::from_str_radix(text, 16).ok()?;
+                Some((fingerprint, alert.ended_at.is_none()))
+            })
+            .collect();
+        self.cases.insert(id, case);
+        if !alerts.is_empty() {
+            self.touch(Due::Case(id));
+        }
+        for (fingerprint, firing) in alerts {
+            self.index_case_alert(id, fingerprint, firing);
+            self.touch(Due::CaseAlert(id, fingerprint));
+        }
+    }
+
+    fn take_stored_case_alert(&mut self, stored: StoredCaseAlert) {
+        let StoredCaseAlert {
+            case: id,
+            fingerprint,
+            alert,
+            version: _,
+        } = stored;
+        let (Some(case), Ok(number)) = (
+            self.cases.get_mut(&id),
+            u64::from_str_radix(&fingerprint, 16),
+        ) else {
+            return;
+        };
+        let firing = alert.ended_at.is_none();
+        if case.alerts.insert(fingerprint, alert).is_none() {
+            self.index_case_alert(id, number, firing);
+        }
+    }
+
+    /// Records come by fingerprint; what ended first is forgotten first.
+    fn sort_ended(&mut self) {
+        for (id, counts) in &mut self.case_alerts {
+            let Some(case) = self.cases.get(id) else {
+                continue;
+            };
+            let ended_at = |fingerprint: &u64| {
+                case.alerts
+                    .get(&super::state::hex(*fingerprint))
+                    .and_then(|alert| alert.ended_at)
+            };
+            counts
+                .ended
+                .make_contiguous()
+                .sort_by_key(|fingerprint| (ended_at(fingerprint), *fingerprint));
+        }
     }
 
     /// Sets the timer of a restored case without writing it again.

@@ -1,6 +1,6 @@
 //! What the pager holds in memory, its timers, and what a step has touched.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bellwether_model::state::{Batch, Kind, NewEvent, Subject};
@@ -12,8 +12,8 @@ use super::mute::{InhibitIndex, SilenceIndex};
 use crate::config::PageConfig;
 use crate::reason::Reason;
 use crate::record::{
-    ALERT, CASE, Case, GROUP, NFLOG, OVERRIDE, SILENCE, Silence, StoredAlert, StoredGroup,
-    StoredNflog, Urgency,
+    ALERT, CASE, CASE_ALERT, Case, GROUP, NFLOG, OVERRIDE, SILENCE, Silence, StoredAlert,
+    StoredCaseAlert, StoredGroup, StoredNflog, Urgency,
 };
 use crate::schedule::Override;
 
@@ -30,6 +30,10 @@ pub struct Pager {
     pub(super) open_cases: BTreeMap<(String, String), CaseId>,
     /// The last case of a group and integration that a person resolved.
     pub(super) closed_by_hand: BTreeMap<(String, String), CaseId>,
+    /// What is counted of a case's alerts, so that nobody counts them.
+    pub(super) case_alerts: BTreeMap<CaseId, CaseAlerts>,
+    /// Cases of whose alerts words have changed.
+    pub(super) stale_cases: BTreeSet<CaseId>,
     /// Open cases of an alert.
     pub(super) cases_of_alert: BTreeMap<u64, BTreeSet<CaseId>>,
     /// Firing alerts that only explain others.
@@ -63,6 +67,14 @@ pub(super) struct Group {
     pub(super) members: BTreeSet<u64>,
 }
 
+/// Of an open case's alerts.
+#[derive(Debug, Default)]
+pub(super) struct CaseAlerts {
+    pub(super) firing: usize,
+    /// In the order in which they ended.
+    pub(super) ended: VecDeque<u64>,
+}
+
 /// Whose delivery it is.
 #[derive(Clone, Debug)]
 pub(super) enum Owner {
@@ -80,6 +92,8 @@ pub(super) enum Due {
     Nflog(String),
     Group(Arc<str>),
     Case(CaseId),
+    /// An alert of a case; it has no timer.
+    CaseAlert(CaseId, u64),
 }
 
 /// The numbers of one step: the one that it drew, then those that follow it.
@@ -116,6 +130,11 @@ impl IdSource for StepIds {
     }
 }
 
+/// Ended alerts that an open case remembers.
+pub(super) const ENDED_KEPT: usize = 500;
+/// Re-sent alerts that are stored in one step, and the pause until the next of them.
+pub(super) const DIRTY_TOGETHER: usize = 500;
+pub(super) const DIRTY_PAUSE: SignedDuration = SignedDuration::from_millis(250);
 /// How often re-sent alerts are stored at most.
 pub(super) const DIRTY_FLUSH: SignedDuration = SignedDuration::from_secs(30);
 /// How long an empty group is kept, so that an alert that comes back soon meets its interval.
@@ -159,6 +178,8 @@ impl Pager {
             groups: BTreeMap::new(),
             nflog: BTreeMap::new(),
             cases: BTreeMap::new(),
+            case_alerts: BTreeMap::new(),
+            stale_cases: BTreeSet::new(),
             open_cases: BTreeMap::new(),
             closed_by_hand: BTreeMap::new(),
             cases_of_alert: BTreeMap::new(),
@@ -283,7 +304,26 @@ impl Pager {
                     put(batch, kind, &id, stored, timer);
                 }
                 Due::Nflog(key) => put(batch, kind, &id, self.nflog.get(key), timer),
-                Due::Case(case) => put(batch, kind, &id, self.cases.get(case), timer),
+                Due::Case(case) => match self.cases.get_mut(case) {
+                    Some(stored) => {
+                        let alerts = std::mem::take(&mut stored.alerts);
+                        batch.put(kind, &id, stored, timer);
+                        stored.alerts = alerts;
+                    }
+                    None => batch.delete(kind, &id),
+                },
+                Due::CaseAlert(case, fingerprint) => {
+                    let fingerprint = hex(*fingerprint);
+                    let found = self.cases.get(case);
+                    let found = found.and_then(|case| case.alerts.get(&fingerprint));
+                    let stored = found.map(|alert| StoredCaseAlert {
+                        version: 1,
+                        case: *case,
+                        fingerprint,
+                        alert: alert.clone(),
+                    });
+                    put(batch, kind, &id, stored.as_ref(), None);
+                }
                 Due::Silence(key) => put(batch, kind, &id, self.silences.get(key), timer),
                 Due::Override(key) => put(batch, kind, &id, self.overrides.get(key), timer),
                 Due::Dirty => {}
@@ -315,6 +355,7 @@ fn record_name(what: &Due) -> (Kind, String) {
         Due::Group(group) => (GROUP, group.to_string()),
         Due::Nflog(key) => (NFLOG, key.clone()),
         Due::Case(case) => (CASE, case.to_string()),
+        Due::CaseAlert(case, fingerprint) => (CASE_ALERT, format!("{case}/{}", hex(*fingerprint))),
         Due::Silence(key) => (SILENCE, key.clone()),
         Due::Override(key) => (OVERRIDE, key.clone()),
         Due::Dirty => (ALERT, String::new()),

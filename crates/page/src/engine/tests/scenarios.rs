@@ -426,3 +426,47 @@ fn the_ids_of_a_storm_differ() {
     }
     assert!(ids.len() >= 6_000, "{}", ids.len());
 }
+
+#[test]
+fn a_case_of_many_alerts_has_a_small_record_and_forgets_old_ends() {
+    let mut world = World::new(TEAM);
+    let many: Vec<_> = (0..700)
+        .map(|n| {
+            let instance = format!("i{n}");
+            alert(&[
+                ("alertname", "Down"),
+                ("service", "shop"),
+                ("severity", "page"),
+                ("instance", instance.as_str()),
+            ])
+        })
+        .collect();
+    world.post(many.clone()).minutes(3);
+    let id = world.case_id();
+    assert_eq!(
+        world.pager.case(id, world.now).unwrap().case.alerts.len(),
+        700
+    );
+    for mut one in many.into_iter().take(699) {
+        one.ends_at = Some(world.now);
+        world.post(vec![one]);
+    }
+    let check = |world: &World| {
+        let case = world.pager.case(id, world.now).unwrap().case;
+        assert_eq!(case.firing().count(), 1);
+        assert_eq!(case.alerts.len(), 501, "one fires, the last 500 that ended");
+        assert!(!case.is_resolved());
+    };
+    check(&world);
+    let own = world
+        .records
+        .values()
+        .filter(|record| record.kind == "case");
+    let largest = own
+        .map(|record| record.body.to_string().len())
+        .max()
+        .unwrap();
+    assert!(largest < 20_000, "{largest} bytes");
+    world.crash();
+    check(&world);
+}
