@@ -18,6 +18,7 @@ use bellwether_store::Store;
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 
+use crate::backtests::Backtests;
 use crate::config::Config;
 use crate::core::Core;
 use crate::http::alertmanager::stats::Stats;
@@ -39,6 +40,7 @@ pub struct App {
     pub ingest: Ingest,
     pub scrapes: ScrapeManager,
     pub judge: Judge,
+    pub backtests: Backtests,
     pub auth: Mutex<Auth>,
     /// How much each caller from elsewhere may ask.
     pub limits: Mutex<Limits>,
@@ -138,6 +140,7 @@ impl App {
             ingest: parts.ingest,
             scrapes: parts.scrapes,
             judge: parts.judge,
+            backtests: Backtests::default(),
             auth: Mutex::new(parts.auth),
             limits: Mutex::default(),
             links: parts.links,

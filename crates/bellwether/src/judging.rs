@@ -57,6 +57,11 @@ impl Judge {
         (judge, inbox)
     }
 
+    /// What the rules share.
+    pub fn settings(&self, app: &App) -> EngineSettings {
+        settings_of(&app.config().globals, &app.external_url)
+    }
+
     /// How the rules were at the last evaluation.
     pub fn status(&self) -> Arc<Status> {
         self.status.load_full()
@@ -64,15 +69,20 @@ impl Judge {
 
     /// Takes over a new set of rules; state is kept where rules are the same.
     pub fn configure(&self, groups: Vec<GroupConfig>, globals: &ScrapeGlobals, external_url: &str) {
-        let settings = EngineSettings {
-            evaluation_interval: globals.evaluation_interval,
-            query_offset: globals.rule_query_offset,
-            external_labels: globals.external_labels.clone(),
-            external_url: external_url.to_owned(),
-            ..EngineSettings::default()
-        };
+        let settings = settings_of(globals, external_url);
         // The task ends only when the server does.
         drop(self.commands.send((settings, groups)));
+    }
+}
+
+/// What the rules of a configuration share.
+fn settings_of(globals: &ScrapeGlobals, external_url: &str) -> EngineSettings {
+    EngineSettings {
+        evaluation_interval: globals.evaluation_interval,
+        query_offset: globals.rule_query_offset,
+        external_labels: globals.external_labels.clone(),
+        external_url: external_url.to_owned(),
+        ..EngineSettings::default()
     }
 }
 

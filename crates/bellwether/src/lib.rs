@@ -14,6 +14,7 @@
 )]
 
 pub mod app;
+pub mod backtests;
 pub mod browser;
 pub mod cli;
 pub mod client;

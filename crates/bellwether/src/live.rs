@@ -8,7 +8,8 @@ use serde_json::Value;
 /// A message to open pages.
 #[derive(Clone, Debug)]
 pub enum Live {
-    /// Topics that changed: `cases`, `case:case-0…`, `runs`, `run:run-0…`, `silences`, `oncall`, `targets`, `rules`.
+    /// Topics that changed: `cases`, `case:case-0…`, `runs`, `run:run-0…`, `silences`, `oncall`, `targets`, `rules`,
+    /// `backtest`, `slos`.
     Changed(BTreeSet<String>),
     /// A page for a person, as [`bellwether_page::PagePayload`] in JSON.
     Page(Value),

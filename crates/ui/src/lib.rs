@@ -33,6 +33,10 @@ pub use assets::{Asset, CONTENT_SECURITY_POLICY, asset, assets};
 pub use chart::{Chart, ChartSize, Line, Mark, Span, Threshold};
 pub use chrome::{Chrome, Counts, Nav, Notice, Theme};
 pub use format::Unit;
+pub use pages::backtest::{
+    BacktestFigures, BacktestIncident, BacktestPage, BacktestResult, BacktestRule, BacktestSide,
+    BacktestState, render_backtest,
+};
 pub use pages::case::{
     AlertView, CaseFacts, CasePage, CauseView, DeliveryView, EventView, NextStep, NotifiedView,
     WhyView, render_case,
@@ -53,6 +57,7 @@ pub use pages::runbooks::{
     RunPage, RunRow, RunbookPage, RunbookRow, RunbooksPage, render_run, render_runbook,
     render_runbooks,
 };
+pub use pages::slos::{BurnWindow, SloPages, SloView, SlosPage, render_slos};
 pub use pages::silences::{
     Preview, PreviewAlert, SilenceForm, SilenceRow, SilenceWord, SilencesPage, render_silences,
 };

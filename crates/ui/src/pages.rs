@@ -1,5 +1,6 @@
 //! One module per page: its view model and its rendering.
 
+pub(crate) mod backtest;
 pub(crate) mod case;
 pub(crate) mod cases;
 pub(crate) mod entry;

@@ -18,6 +18,10 @@ pub const EXPLORE: &str = "/explore";
 pub const RULES: &str = "/rules";
 /// One rule; query parameters `group` and `name`.
 pub const RULE: &str = "/rule";
+/// GET: the last backtest and its form (`group`, `name` of a rule to edit). POST: runs one (`rules`, `last`).
+pub const BACKTEST: &str = "/backtest";
+/// POST: stops the backtest that runs.
+pub const BACKTEST_STOP: &str = "/backtest/stop";
 pub const SLOS: &str = "/slos";
 pub const RUNBOOKS: &str = "/runbooks";
 pub const STATUS: &str = "/status";
@@ -63,6 +67,11 @@ pub fn case_action(id: &str, action: &str) -> String {
 /// The page of a rule.
 pub fn rule(group: &str, name: &str) -> String {
     format!("{RULE}?group={}&name={}", encode(group), encode(name))
+}
+
+/// A backtest of a changed rule.
+pub fn backtest(group: &str, name: &str) -> String {
+    format!("{BACKTEST}?group={}&name={}", encode(group), encode(name))
 }
 
 /// The page of a runbook.

@@ -5,6 +5,7 @@
 //!
 //! Not here: HTML (crate `ui`) and decisions (the engines).
 
+mod backtest;
 mod cases;
 mod charts;
 mod explore;
@@ -49,6 +50,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/rules", get(watch::rules))
         .route("/rule", get(watch::rule))
         .route("/slos", get(watch::slos))
+        .route("/backtest", get(backtest::show).post(backtest::start))
+        .route("/backtest/stop", post(backtest::stop))
         .route("/runbooks", get(runbooks::list))
         .route("/runbooks/{runbook}", get(runbooks::show))
         .route("/runbooks/{runbook}/start", post(runbooks::start))

@@ -19,6 +19,7 @@ mod crash;
 mod demo;
 mod found;
 mod http;
+mod judged;
 mod load;
 mod nginx;
 mod postgres;

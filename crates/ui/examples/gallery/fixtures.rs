@@ -1,18 +1,23 @@
 //! One of each page, filled with a plausible evening.
 
+#[path = "backtest.rs"]
+mod backtest;
+
+use backtest::slo;
+use bellwether_ui::render_backtest;
 use bellwether_ui::{
-    ActiveAlert, AlertState, AlertView, Block, BurnWindow, CaseFacts, CasePage, CaseRow, CaseState,
+    ActiveAlert, AlertState, AlertView, Block, CaseFacts, CasePage, CaseRow, CaseState,
     CasesFilter, CasesPage, CauseView, ChannelHealth, Chart, ChartSize, Chrome, Counts,
     DeliveryView, DiscoveredView, ErrorPage, EventView, ExplorePage, ExploreRange, Gap, Health,
     Line, LoginPage, Mark, Nav, NextStep, Notice, NotifiedView, NowPage, OnDuty, OncallPage,
     Output, OverrideForm, PoolCount, PoolView, ProbeView, ProblemView, QuietDay, ResultRow,
     RuleGroupView, RuleKind, RulePage, RuleView, RulesPage, RunPage, RunRow, RunState, RunbookPage,
-    RunbookRow, RunbooksPage, ScheduleView, SetupPage, ShiftView, SloView, SlosPage, Span,
-    StateSpan, StatusFact, StatusPage, StatusSection, StepAction, StepKind, StepState, StepView,
-    TargetView, TargetsPage, Threshold, Tone, Unit, Urgency, WhyView, markdown, render_case,
-    render_cases, render_error, render_explore, render_help, render_login, render_now,
-    render_oncall, render_rule, render_rules, render_run, render_runbook, render_runbooks,
-    render_setup, render_slos, render_status, render_targets,
+    RunbookRow, RunbooksPage, ScheduleView, SetupPage, ShiftView, SlosPage, Span, StateSpan,
+    StatusFact, StatusPage, StatusSection, StepAction, StepKind, StepState, StepView, TargetView,
+    TargetsPage, Threshold, Tone, Unit, Urgency, WhyView, markdown, render_case, render_cases,
+    render_error, render_explore, render_help, render_login, render_now, render_oncall,
+    render_rule, render_rules, render_run, render_runbook, render_runbooks, render_setup,
+    render_slos, render_status, render_targets,
 };
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -166,66 +171,6 @@ fn ticket_row() -> CaseRow {
         reading: Some(("11.0 GiB".to_owned(), "left".to_owned())),
         may_ack: false,
         ..case_row()
-    }
-}
-
-fn slo(name: &str, left: f64, rate: f64) -> SloView {
-    SloView {
-        name: name.to_owned(),
-        description: "Requests answered within 500 ms without an error.".to_owned(),
-        objective: 0.999,
-        window: "30d".to_owned(),
-        attained: Some(1.0 - 0.001 * (1.0 - left)),
-        budget_left: Some(left),
-        burns: ["5m", "1h", "6h", "3d"]
-            .into_iter()
-            .zip([
-                (rate, 14.4),
-                (rate * 0.9, 14.4),
-                (rate * 0.3, 6.0),
-                (rate * 0.06, 1.0),
-            ])
-            .map(|(window, (rate, limit))| BurnWindow {
-                window: window.to_owned(),
-                rate: Some(rate),
-                limit,
-            })
-            .collect(),
-        runs_out_at: (rate > 5.0).then(|| ahead(60 * 9)),
-        chart: Some(Chart {
-            id: format!("slo-{name}"),
-            title: "Budget left, last 30 days".to_owned(),
-            unit: Unit::Ratio,
-            from: ago(60 * 24 * 30),
-            to: now(),
-            lines: vec![Line {
-                name: name.to_owned(),
-                points: (0..=360)
-                    .map(|i| {
-                        let step = if i > 280 {
-                            f64::from(i - 280) * 0.0012
-                        } else {
-                            0.0
-                        };
-                        (
-                            ago(60 * 24 * 30) + SignedDuration::from_hours(2 * i64::from(i)),
-                            1.0 - (1.0 - left) * f64::from(i) / 500.0 - step,
-                        )
-                    })
-                    .collect(),
-            }],
-            from_zero: true,
-            ..Chart::default()
-        }),
-        case: (rate > 14.0).then(|| {
-            (
-                "case-0001f3a9c2".to_owned(),
-                "Checkout is slow for customers".to_owned(),
-            )
-        }),
-        expr:
-            "sum(rate(http_requests_total{code=~\"5..\"}[5m])) / sum(rate(http_requests_total[5m]))"
-                .to_owned(),
     }
 }
 
@@ -775,6 +720,7 @@ fn rule(name: &str, state: AlertState) -> RuleView {
         error: String::new(),
         last_at: Some(ago(0)),
         took: Some(SignedDuration::from_micros(420)),
+        samples: Some(12_400),
         labels: pairs(&[("severity", "page")]),
         annotations: pairs(&[
             ("summary", "Checkout is slow"),
@@ -1108,6 +1054,14 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
         (
             "rule",
             render_rule(&chrome("CheckoutSlow", Nav::Rules), &rule_page()),
+        ),
+        (
+            "backtest",
+            render_backtest(&chrome("Backtest", Nav::Rules), &backtest::page()),
+        ),
+        (
+            "backtest-running",
+            render_backtest(&chrome("Backtest", Nav::Rules), &backtest::running()),
         ),
         (
             "slos",

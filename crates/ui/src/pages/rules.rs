@@ -49,6 +49,8 @@ pub struct RuleView {
     pub error: String,
     pub last_at: Option<Timestamp>,
     pub took: Option<SignedDuration>,
+    /// Samples that the last evaluation read; `None` before the first.
+    pub samples: Option<u64>,
     pub labels: Vec<(String, String)>,
     pub annotations: Vec<(String, String)>,
     pub alerts: Vec<ActiveAlert>,
@@ -102,6 +104,7 @@ pub fn render_rules(chrome: &Chrome, page: &RulesPage) -> String {
                 li { a href=(path::RULES) aria-current=[(!page.only_active).then_some("true")] { "All" } }
                 li { a href={ (path::RULES) "?show=active" } aria-current=[page.only_active.then_some("true")] { "Active" } }
             }
+            a.button href=(path::BACKTEST) { "Backtest" }
             input type="search" placeholder="Filter by name or expression" aria-label="Filter rules" data-filter="tr[data-row]" data-search="";
         }
         @if page.groups.is_empty() { (empty("No rules are loaded.")) }
@@ -131,7 +134,7 @@ fn group_section(chrome: &Chrome, group: &RuleGroupView, only_active: bool) -> M
                 }
             }
             div.scroll { table.rules {
-                thead { tr { th scope="col" { "State" } th scope="col" { "Rule" } th scope="col" { "Last day" } @if timed { th.num scope="col" { "Took" } } } }
+                thead { tr { th scope="col" { "State" } th scope="col" { "Rule" } th scope="col" { "Last day" } th.num scope="col" { "Reads" } @if timed { th.num scope="col" { "Took" } } } }
                 tbody { @for rule in group.rules.iter().filter(active) { (rule_row(chrome, &group.name, rule, timed)) } }
             } }
         }
@@ -160,6 +163,7 @@ fn rule_row(chrome: &Chrome, group: &str, rule: &RuleView, timed: bool) -> Marku
                 @if !rule.alerts.is_empty() { p.quiet { (rule.alerts.len()) " active" } }
             }
             td.history { @if !rule.history.is_empty() { (strip(chrome, &rule.history)) } }
+            td.num data-k="samples read" { @if let Some(samples) = rule.samples { (crate::format::plain(samples as f64)) } }
             @if timed { td.num data-k="took" { @if let Some(length) = rule.took { (took(length)) } } }
         }
     }
@@ -201,9 +205,11 @@ pub fn render_rule(chrome: &Chrome, page: &RulePage) -> String {
                 @if !rule.hold.is_empty() { div { dt { "must hold for" } dd { (rule.hold) } } }
                 @if let Some(at) = rule.last_at { div { dt { "evaluated" } dd { (ago(chrome, at)) } } }
                 @if let Some(length) = rule.took { div { dt { "took" } dd { (took(length)) } } }
+                @if let Some(samples) = rule.samples { div { dt { "samples read" } dd { (crate::format::plain(samples as f64)) } } }
                 @if let Some((id, title)) = &page.runbook { div { dt { "runbook" } dd { a href=(path::runbook(id)) { (title) } } } }
             }
             (labels(&rule.labels))
+            @if rule.kind == RuleKind::Alert { p { a.button href=(path::backtest(&page.group, &rule.name)) { "Backtest a change" } } }
             @if !rule.history.is_empty() { h3 { "The last day" } (strip(chrome, &rule.history)) }
         }
         @if rule.kind == RuleKind::Alert {

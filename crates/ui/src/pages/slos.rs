@@ -36,6 +36,19 @@ pub struct SloView {
     pub case: Option<(String, String)>,
     /// Expressions of the share of bad events; links to the explorer.
     pub expr: String,
+    /// What it would have paged; `None` while it is not known.
+    pub pages: Option<SloPages>,
+}
+
+/// What an objective would have paged over the stored history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SloPages {
+    pub pages: usize,
+    pub tickets: usize,
+    /// Days of history.
+    pub days: u32,
+    /// Caught and all; `None` without any.
+    pub incidents: Option<(usize, usize)>,
 }
 
 /// Burn rate over one window.
@@ -129,9 +142,22 @@ fn card(chrome: &Chrome, slo: &SloView) -> Markup {
                     } } }
                 } }
             }
+            @if let Some(pages) = &slo.pages { (would_have(pages)) }
             @if let Some(graph) = &slo.chart { (chart(chrome, graph)) }
             @if !slo.expr.is_empty() { p.expr { a href=(path::explore(&slo.expr)) { code { (slo.expr) } } } }
         }
+    }
+}
+
+fn would_have(pages: &SloPages) -> Markup {
+    let plural = |count: usize, word: &str| {
+        let end = if count == 1 { "" } else { "s" };
+        format!("{count} {word}{end}")
+    };
+    html! {
+        p { "At this objective you would have had " b { (plural(pages.pages, "page")) } " and " (plural(pages.tickets, "ticket"))
+            " in " @if pages.days == 1 { "the last day" } @else { (pages.days) " days" }
+            @if let Some((caught, all)) = pages.incidents { ", and " (caught) " of " (plural(all, "incident")) " caught" } "." }
     }
 }
 

@@ -211,6 +211,7 @@ fn rule_view(rule: &RuleStatus, history: Vec<ui::StateSpan>) -> ui::RuleView {
         error: rule.last_error.clone(),
         last_at: rule.last_evaluation,
         took: None,
+        samples: rule.last_evaluation.map(|_| rule.samples_read as u64),
         labels: pairs(&rule.labels),
         annotations: pairs(&rule.annotations),
         alerts: rule
@@ -501,6 +502,12 @@ async fn slo_view(visitor: &Visitor, slo: &Slo, with_chart: bool) -> Option<ui::
         chart,
         case,
         expr: slo.queries().budget_left,
+        pages: crate::backtests::Backtests::slo(app, &slo.name).map(|figure| ui::SloPages {
+            pages: figure.pages,
+            tickets: figure.tickets,
+            days: figure.days,
+            incidents: figure.incidents,
+        }),
     })
 }
 
