@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bellwether_env::{Clock, SystemClock};
+use bellwether_model::Secret;
 use bellwether_model::series::SeriesSource;
 use bellwether_series::{Options, PrometheusFolder, Store};
 
@@ -12,6 +13,8 @@ use crate::cli::HistoryArgs;
 /// Samples to replay over, and the time they cover.
 pub(crate) struct History {
     pub(crate) source: Arc<dyn SeriesSource>,
+    /// Where the requests to a server run.
+    _runtime: Option<tokio::runtime::Runtime>,
     /// Milliseconds since 1970.
     pub(crate) from: i64,
     pub(crate) to: i64,
@@ -21,9 +24,26 @@ pub(crate) struct History {
 
 /// Opens what the arguments name. The error is for people, a hint on its second line.
 pub(crate) fn open(args: &HistoryArgs) -> Result<History, String> {
-    let (source, newest, warnings) = match &args.prometheus {
-        Some(folder) => open_prometheus(folder)?,
-        None => open_store(&args.data)?,
+    let mut runtime = None;
+    let (source, newest, warnings) = match (&args.prometheus, &args.server) {
+        (Some(folder), _) => open_prometheus(folder)?,
+        (None, Some(address)) => {
+            let own = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .map_err(|error| format!("start the runtime: {error}"))?;
+            drop(rustls::crypto::ring::default_provider().install_default());
+            let token = args.token.clone().map(Secret::new);
+            let source = {
+                let _inside = own.enter();
+                crate::fetch::remote_source(address, token)?
+            };
+            runtime = Some(own);
+            let source: Arc<dyn SeriesSource> = Arc::new(source);
+            (source, None, Vec::new())
+        }
+        (None, None) => open_store(&args.data)?,
     };
     let time = |text: &String| {
         bellwether_backtest::incidents::parse_time(text).map(jiff::Timestamp::as_millisecond)
@@ -45,6 +65,7 @@ pub(crate) fn open(args: &HistoryArgs) -> Result<History, String> {
         return Err("the range is beyond every calendar".to_owned());
     }
     Ok(History {
+        _runtime: runtime,
         source,
         from,
         to,

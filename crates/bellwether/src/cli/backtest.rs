@@ -42,6 +42,12 @@ pub struct HistoryArgs {
     /// Data folder of a Prometheus, read in place.
     #[arg(long, value_name = "DIR", conflicts_with = "data")]
     pub prometheus: Option<PathBuf>,
+    /// A Prometheus-compatible server: raw samples are pulled once and kept in memory.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["data", "prometheus"])]
+    pub server: Option<String>,
+    /// Bearer token for --server.
+    #[arg(long, value_name = "TOKEN", requires = "server")]
+    pub token: Option<String>,
     /// How much of the history, up to --to.
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration)]
     pub last: std::time::Duration,

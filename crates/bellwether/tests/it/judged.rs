@@ -193,6 +193,7 @@ scrape_configs: [{{job_name: shop, static_configs: [{{targets: ['{target}']}}]}}
 }
 
 #[test]
+#[ignore = "takes a minute; cargo test -p bellwether --test it judged -- --ignored"]
 fn alerts_pass_through_the_states_of_prometheus() {
     side_by_side(1, 1);
 }
