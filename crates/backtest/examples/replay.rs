@@ -175,8 +175,8 @@ fn run(dir: &Path, days: i64, rules: &[&str]) {
             text,
             "sweep of {}: {points} combinations in {} ms; with the pager's figures of those shown {} ms",
             alert.name,
-            (curve - begun).as_millis(),
-            (clock.monotonic() - curve).as_millis()
+            curve.saturating_sub(begun).as_millis(),
+            clock.monotonic().saturating_sub(curve).as_millis()
         )
         .unwrap();
         println!("{text}");

@@ -120,7 +120,7 @@ pub(super) fn page() -> BacktestPage {
             from: ago(60 * 24 * 30),
             to: now(),
             finished_at: ago(2),
-            verdict: "20 fewer pages, 1 incidents lost".to_owned(),
+            verdict: "20 fewer pages, one incident lost".to_owned(),
             tone: Tone::Bad,
             rules: vec![BacktestRule {
                 name: "CheckoutErrors (page)".to_owned(),

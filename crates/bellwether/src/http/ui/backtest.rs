@@ -193,6 +193,7 @@ fn result(finished_at: Timestamp, comparison: &Comparison) -> ui::BacktestResult
     let (verdict, tone) = match (comparison.lost.len(), known) {
         (0, true) => (format!("{pages}, no incident lost"), ui::Tone::Good),
         (0, false) => (pages, ui::Tone::Info),
+        (1, _) => (format!("{pages}, one incident lost"), ui::Tone::Bad),
         (lost, _) => (format!("{pages}, {lost} incidents lost"), ui::Tone::Bad),
     };
     ui::BacktestResult {
