@@ -57,11 +57,10 @@ pub use pages::runbooks::{
     RunPage, RunRow, RunbookPage, RunbookRow, RunbooksPage, render_run, render_runbook,
     render_runbooks,
 };
-pub use pages::slos::{BurnWindow, SloPages, SloView, SlosPage, render_slos};
 pub use pages::silences::{
     Preview, PreviewAlert, SilenceForm, SilenceRow, SilenceWord, SilencesPage, render_silences,
 };
-pub use pages::slos::{BurnWindow, SloView, SlosPage, render_slos};
+pub use pages::slos::{BurnWindow, SloPages, SloView, SlosPage, render_slos};
 pub use pages::status::{
     ChannelHealth, ProblemView, StatusFact, StatusPage, StatusSection, render_status,
 };
