@@ -134,6 +134,8 @@ fn prepare(args: &RulesLint) -> Result<Prepared, String> {
 /// When the rules would have fired, replayed over stored samples.
 fn history(args: &RulesLint, groups: &[GroupConfig]) -> Result<History, String> {
     let opened = crate::history::open(&HistoryArgs {
+        server: None,
+        token: None,
         data: args.data.clone().unwrap_or_default(),
         prometheus: args.prometheus.clone(),
         last: args.last,
