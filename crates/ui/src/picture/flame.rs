@@ -12,7 +12,7 @@ const NARROWEST: f64 = 0.4;
 /// Rows that are drawn.
 const ROWS_MAX: usize = 120;
 /// Width of a letter, about.
-const LETTER: f64 = 6.6;
+const LETTER: f64 = 7.2;
 
 /// A flame graph.
 #[derive(Clone, Debug, Default, PartialEq)]
