@@ -30,6 +30,8 @@ use crate::worker::Shared;
 const TICK_NS: u64 = 10_000_000;
 /// A thread that comes around so much later has been paused.
 const PAUSE_NS: u64 = 20_000_000;
+/// Connections of one thread in the open model: room for 12,800 requests at a time.
+const CONNECTIONS_MAX: usize = 128;
 /// Requests under way on one connection before another is opened: what servers commonly allow.
 const STREAMS: usize = 100;
 
@@ -71,7 +73,7 @@ pub(crate) fn prepare(
         let slots = match plan.model {
             // The model's users are streams: a connection carries many of them.
             Model::Closed => share.div_ceil(STREAMS),
-            Model::Open(_) => share,
+            Model::Open(_) => share.min(CONNECTIONS_MAX),
         };
         let thread = Rc::new(Thread {
             start: shared.start.load(Ordering::Acquire),
