@@ -37,7 +37,10 @@ const BANNED: &[(&str, &str)] = &[
 /// Dependencies that only the named crates of ours may use.
 const OWNED: &[(&str, &[&str])] = &[
     ("rusqlite", &["bellwether-store"]),
-    ("tokio-postgres", &["bellwether-store"]),
+    (
+        "tokio-postgres",
+        &["bellwether-store", "bellwether-measure"],
+    ),
     ("lettre", &["bellwether-connect"]),
     ("pulldown-cmark", &["bellwether-act", "bellwether-ui"]),
     ("saphyr-parser", &["bellwether-yaml"]),

@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("flow", &["model", "judge", "page", "act", "promql"]),
     ("stats", &[]),
     ("lab", &["model", "yaml", "stats"]),
+    ("measure", &["model", "env", "lab", "stats"]),
     ("ui", &["model"]),
     ("observe", &["model", "env", "yaml"]),
     ("series", &["model", "env"]),

@@ -3,6 +3,7 @@
 mod alertmanager;
 mod backtest;
 mod capture;
+mod lab;
 mod lint;
 mod load;
 mod loadgit;
@@ -24,6 +25,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use alertmanager::{Alertmanager, LogFormat};
 pub use backtest::{HistoryArgs, PagingArgs, RulesBacktest, RulesSweep};
 pub use capture::{Capture, CaptureCommand};
+pub use lab::{CommentArgs, Compare, CompareOptions, Exp, ExpFolder, Gate, GateArgs, SubjectKind};
 pub use lint::{FailOn, LintFormat, RulesLint};
 pub use load::{ArrivalKind, Load};
 pub use loadgit::{GitArgs, LoadGit, LoadTarget};
@@ -114,6 +116,14 @@ pub enum Command {
     Capture(Capture),
     /// Send requests when they are due, and measure from then.
     Load(Box<Load>),
+    /// Compare two commands, URLs or result sets: better, worse, the same, or cannot tell.
+    Compare(Compare),
+    /// The performance gate: budgets, and regressions over the commits.
+    #[command(subcommand)]
+    Gate(Gate),
+    /// Experiments: a hypothesis, its measurement, and numbers that anybody can compute again.
+    #[command(subcommand)]
+    Exp(Exp),
     /// Simulate the loop with faults: thousands of hours in seconds.
     Sim(Sim),
     /// Scores on the public corpora.

@@ -4,6 +4,7 @@ mod alertmanager;
 mod backtest;
 mod capture;
 mod conformance;
+pub(crate) mod lab;
 mod lint;
 mod load;
 mod offline;
@@ -59,6 +60,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Runbook(command) => on_runtime(remote::runbook(command)),
         Command::Capture(args) => on_runtime(capture::run(args)),
         Command::Load(args) => on_runtime(load::run(*args)),
+        Command::Compare(args) => lab::compare(&args),
+        Command::Gate(command) => lab::gate(command),
+        Command::Exp(command) => lab::exp(command),
         Command::Sim(args) => simulation::run(&args),
         Command::Conformance { corpus } => conformance::run(&corpus),
         Command::Completion { shell } => {

@@ -70,11 +70,38 @@ pub struct Config {
     pub page: Arc<PageConfig>,
     pub runbooks: Arc<Library>,
     pub runs: Settings,
+    pub lab: LabConfig,
     /// Watch this host.
     pub host: bool,
     /// Look for well-known services on loopback.
     pub find_services: bool,
     text: String,
+}
+
+/// What the lab's pages show.
+#[derive(Clone, Debug, Default)]
+pub struct LabConfig {
+    /// Folder of experiments, as `exp --dir`.
+    pub experiments: Option<PathBuf>,
+    /// The gate's file, as `gate --config`; its folder is where the history is.
+    pub gate: Option<PathBuf>,
+}
+
+impl LabConfig {
+    /// Reads `lab`; paths are relative to the configuration's folder.
+    fn read(map: &mut MapReader<'_, '_>, base: &Path) -> Self {
+        let Some(node) = map.take("lab") else {
+            return Self::default();
+        };
+        let mut part = MapReader::new(node, "lab", map.problems());
+        let mut path = |key: &'static str| part.text(key).map(|text| base.join(text));
+        let config = Self {
+            experiments: path("experiments"),
+            gate: path("gate"),
+        };
+        part.finish();
+        config
+    }
 }
 
 /// Reads one file: a node and its problems.
@@ -203,6 +230,7 @@ impl Config {
             rules.extend(bellwether_judge::defaults::groups());
         }
         let (runbooks, runs) = read_runbooks(&mut map, &base, file.is_none());
+        let lab = LabConfig::read(&mut map, &base);
         let host = map.boolean("host").unwrap_or(true);
         let find_services = map.boolean("find_services").unwrap_or(true);
         for (key, instead) in NOT_YET {
@@ -224,6 +252,7 @@ impl Config {
             page: Arc::new(page),
             runbooks: Arc::new(runbooks),
             runs,
+            lab,
             host,
             find_services,
             text,

@@ -60,8 +60,24 @@ pub const WAYLAND_DISPLAY: Var = Var {
     meaning: "as DISPLAY",
 };
 
+/// Token for comments on GitLab merge requests.
+pub const GITLAB_TOKEN: Var = Var {
+    name: "GITLAB_TOKEN",
+    meaning: "token with which `gate --gitlab` comments",
+};
+/// Token for comments on GitHub pull requests.
+pub const GITHUB_TOKEN: Var = Var {
+    name: "GITHUB_TOKEN",
+    meaning: "token with which `gate --github` comments",
+};
+/// Database whose statements `exp queries` counts.
+pub const QUERIES_DATABASE: Var = Var {
+    name: "BELLWETHER_QUERIES_DATABASE",
+    meaning: "PostgreSQL address for `exp queries`, as --database",
+};
+
 /// All of them, for the documentation.
-pub const ALL: [Var; 10] = [
+pub const ALL: [Var; 13] = [
     LOG,
     LOG_FORMAT,
     STATE,
@@ -72,6 +88,9 @@ pub const ALL: [Var; 10] = [
     PATH,
     DISPLAY,
     WAYLAND_DISPLAY,
+    GITLAB_TOKEN,
+    GITHUB_TOKEN,
+    QUERIES_DATABASE,
 ];
 
 impl Var {

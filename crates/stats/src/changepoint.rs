@@ -17,7 +17,7 @@ pub use critical::{critical_value, p_value};
 use crate::finding::{Interval, percent};
 use crate::quantile::median;
 use crate::rank::{hodges_lehmann_shift, midranks};
-use crate::special::normal_quantile;
+use crate::special::normal_quantile_fast;
 
 /// The shortest series that is looked at.
 pub const LENGTH_MIN: usize = 12;
@@ -89,7 +89,7 @@ fn scores(values: &[f64]) -> Vec<f64> {
     let ranks = midranks(values);
     ranks
         .iter()
-        .map(|rank| normal_quantile((rank - 0.5) / n))
+        .map(|rank| normal_quantile_fast((rank - 0.5) / n))
         .collect()
 }
 

@@ -15,7 +15,7 @@ use crate::view::Tone;
 pub use reduce::reduce;
 pub use scale::{Scale, nice_ticks, time_ticks};
 
-pub(crate) use draw::{chart, sparkline};
+pub(crate) use draw::{chart, px, sparkline};
 
 /// A chart of one or more series over a time range.
 #[derive(Clone, Debug, Default)]

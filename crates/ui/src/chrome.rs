@@ -61,6 +61,7 @@ pub enum Nav {
     Rules,
     Slos,
     Runbooks,
+    Lab,
     Status,
     /// A page outside the menu (help, sign-in, errors).
     Other,

@@ -21,6 +21,7 @@ const ENTRIES: [Entry; 10] = [
     (Nav::Rules, "Rules", path::RULES, "rules", "r"),
     (Nav::Slos, "SLOs", path::SLOS, "slos", "s"),
     (Nav::Runbooks, "Runbooks", path::RUNBOOKS, "runbooks", "b"),
+    (Nav::Lab, "Lab", path::LAB, "lab", "l"),
     (Nav::Status, "Status", path::STATUS, "status", "i"),
 ];
 

@@ -19,6 +19,7 @@
 pub mod chart;
 pub mod chrome;
 pub mod format;
+pub mod lab;
 pub mod markdown;
 pub mod path;
 pub mod picture;
@@ -47,6 +48,9 @@ pub use pages::entry::{
     render_setup,
 };
 pub use pages::explore::{ExplorePage, ExploreRange, ResultRow, render_explore};
+pub use pages::lab::{
+    ExperimentPage, ExperimentRow, LabPage, MetricView, SeriesView, render_experiment, render_lab,
+};
 pub use pages::now::{NowPage, PoolCount, QuietDay, render_now};
 pub use pages::oncall::{Gap, OncallPage, OverrideForm, ScheduleView, ShiftView, render_oncall};
 pub use pages::rules::{

@@ -5,6 +5,7 @@ pub(crate) mod case;
 pub(crate) mod cases;
 pub(crate) mod entry;
 pub(crate) mod explore;
+pub(crate) mod lab;
 pub(crate) mod now;
 pub(crate) mod oncall;
 pub(crate) mod rules;

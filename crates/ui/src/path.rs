@@ -24,6 +24,8 @@ pub const BACKTEST: &str = "/backtest";
 pub const BACKTEST_STOP: &str = "/backtest/stop";
 pub const SLOS: &str = "/slos";
 pub const RUNBOOKS: &str = "/runbooks";
+/// Experiments and benchmarks.
+pub const LAB: &str = "/lab";
 pub const STATUS: &str = "/status";
 pub const HELP: &str = "/help";
 pub const LOGIN: &str = "/login";
@@ -52,6 +54,11 @@ pub fn encode(text: &str) -> String {
         }
     }
     out
+}
+
+/// The page of an experiment.
+pub fn experiment(id: &str) -> String {
+    format!("{LAB}/experiments/{}", encode(id))
 }
 
 /// The page of a case.

@@ -10,6 +10,7 @@ mod cases;
 mod charts;
 mod explore;
 mod frame;
+mod lab;
 mod live;
 mod oncall;
 pub mod pages;
@@ -57,6 +58,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/runbooks/{runbook}/start", post(runbooks::start))
         .route("/runs/{run}", get(runs::show))
         .route("/runs/{run}/{action}", post(runs::act))
+        .route("/lab", get(lab::show))
+        .route("/lab/experiments/{experiment}", get(lab::experiment))
         .route("/status", get(status::show))
         .route("/help", get(status::help))
         .route("/theme", post(frame::theme))

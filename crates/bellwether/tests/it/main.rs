@@ -20,6 +20,7 @@ mod demo;
 mod found;
 mod http;
 mod judged;
+mod lab;
 mod load;
 mod nginx;
 mod postgres;

@@ -79,6 +79,8 @@ impl Postgres {
                 &port.to_string(),
                 "-c",
                 "fsync=off",
+                "-c",
+                "shared_preload_libraries=pg_stat_statements",
             ]);
         let process = Process::spawn(
             run.current_dir("/")

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "an example talks to the terminal")]
 
 mod fixtures;
+mod lab;
 mod silences;
 
 use std::io::{BufRead as _, BufReader, Result, Write as _};
@@ -15,6 +16,15 @@ fn main() -> Result<()> {
     let mut pages = fixtures::all();
     let chrome = fixtures::chrome("Silences", bellwether_ui::Nav::Silences);
     pages.push(("silences", silences::page(&chrome)));
+    let chrome = |title| fixtures::chrome(title, bellwether_ui::Nav::Lab);
+    pages.push((
+        "lab",
+        bellwether_ui::render_lab(&chrome("Lab"), &lab::lab_page()),
+    ));
+    pages.push((
+        "experiment",
+        bellwether_ui::render_experiment(&chrome("Batch inserts"), &lab::experiment_page()),
+    ));
     for (name, _) in &pages {
         println!("  /{name}");
     }

@@ -240,7 +240,7 @@ fn area(strokes: &[Vec<(f64, f64)>]) -> String {
 }
 
 /// A coordinate with one decimal at most: enough for a thousand units, and a third of the weight.
-pub(super) fn px(number: f64) -> String {
+pub(crate) fn px(number: f64) -> String {
     let text = format!("{number:.1}");
     let text = text.strip_suffix(".0").unwrap_or(&text);
     if text == "-0" {
