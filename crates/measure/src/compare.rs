@@ -128,7 +128,7 @@ pub fn run(plan: &Plan, mut progress: impl FnMut(&Comparison)) -> Result<Compari
     Ok(comparison)
 }
 
-fn picked(metrics: &[Metric], values: &[Value]) -> Result<Vec<f64>, CompareError> {
+fn picked(metrics: &[Metric], values: &[Reading]) -> Result<Vec<f64>, CompareError> {
     metrics
         .iter()
         .map(|metric| {
@@ -140,7 +140,7 @@ fn picked(metrics: &[Metric], values: &[Value]) -> Result<Vec<f64>, CompareError
         .collect()
 }
 
-struct Value {
+struct Reading {
     name: String,
     unit: Unit,
     better: Better,
@@ -156,7 +156,7 @@ enum Kind {
 }
 
 impl Floors {
-    fn of(&self, value: &Value) -> f64 {
+    fn of(&self, value: &Reading) -> f64 {
         match value.kind {
             Kind::Time => self.time,
             Kind::Cpu => self.cpu,
@@ -165,8 +165,8 @@ impl Floors {
     }
 }
 
-fn value(name: &str, unit: Unit, kind: Kind, value: f64) -> Value {
-    Value {
+fn value(name: &str, unit: Unit, kind: Kind, value: f64) -> Reading {
+    Reading {
         name: name.to_owned(),
         unit,
         better: Better::Lower,
@@ -176,7 +176,7 @@ fn value(name: &str, unit: Unit, kind: Kind, value: f64) -> Value {
 }
 
 /// One run of one side, as values.
-fn one(plan: &Plan, side: &Side) -> Result<Vec<Value>, CompareError> {
+fn one(plan: &Plan, side: &Side) -> Result<Vec<Reading>, CompareError> {
     let mut tries = 0;
     loop {
         if let Some(before) = &plan.before_each {
@@ -212,7 +212,7 @@ fn values(
     side: &Side,
     measured: &Measured,
     server_cpu: Option<f64>,
-) -> Result<Vec<Value>, CompareError> {
+) -> Result<Vec<Reading>, CompareError> {
     match &plan.output {
         None => {
             let mut values = vec![
@@ -278,12 +278,12 @@ fn values(
 }
 
 /// A benchmark's samples within one run stand for one value: they are not independent of each other.
-fn of_samples(samples: &Samples) -> Option<Value> {
+fn of_samples(samples: &Samples) -> Option<Reading> {
     let kind = match samples.unit {
         Unit::Bytes => Kind::Memory,
         _ => Kind::Time,
     };
-    Some(Value {
+    Some(Reading {
         name: samples.name.clone(),
         unit: samples.unit,
         better: samples.better,
@@ -362,7 +362,7 @@ mod tests {
         };
         let mut pairs = 0;
         let comparison = run(&plan(&counting("a", "10"), &counting("b", "13")), |_| {
-            pairs += 1
+            pairs += 1;
         })
         .unwrap();
         let report = comparison.report("a", "b");

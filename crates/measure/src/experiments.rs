@@ -73,8 +73,7 @@ impl Store {
         }
         let number = name
             .parse::<u32>()
-            .map(|number| format!("{number:04}-"))
-            .unwrap_or_else(|_| name.to_owned());
+            .map_or_else(|_| name.to_owned(), |number| format!("{number:04}-"));
         let found: Vec<&String> = ids.iter().filter(|id| id.starts_with(&number)).collect();
         match found.as_slice() {
             [one] => Ok((*one).clone()),

@@ -11,7 +11,7 @@ use crate::view::Tone;
 /// An entry of the menu: where, its name, its path, its icon, its key after `g`.
 type Entry = (Nav, &'static str, &'static str, &'static str, &'static str);
 
-const ENTRIES: [Entry; 10] = [
+const ENTRIES: [Entry; 11] = [
     (Nav::Now, "Now", path::NOW, "now", "n"),
     (Nav::Cases, "Cases", path::CASES, "cases", "c"),
     (Nav::Oncall, "On-call", path::ONCALL, "oncall", "o"),
@@ -21,7 +21,7 @@ const ENTRIES: [Entry; 10] = [
     (Nav::Rules, "Rules", path::RULES, "rules", "r"),
     (Nav::Slos, "SLOs", path::SLOS, "slos", "s"),
     (Nav::Runbooks, "Runbooks", path::RUNBOOKS, "runbooks", "b"),
-    (Nav::Lab, "Lab", path::LAB, "lab", "l"),
+    (Nav::Lab, "Lab", path::LAB, "lab", "x"),
     (Nav::Status, "Status", path::STATUS, "status", "i"),
 ];
 

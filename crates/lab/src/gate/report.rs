@@ -148,9 +148,9 @@ fn changes(series: &SeriesReport) -> String {
         .change_points
         .iter()
         .fold(String::new(), |mut out, change| {
-            let _infallible = write!(
+            let _infallible = writeln!(
                 out,
-                "{} at {} (after {}): {} to {}, p = {:.2e}\n",
+                "{} at {} (after {}): {} to {}, p = {:.2e}",
                 signed_percent(change.point.effect_percent),
                 short(&change.commit),
                 short(&change.before_commit),
