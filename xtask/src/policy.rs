@@ -39,7 +39,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rusqlite", &["bellwether-store"]),
     (
         "tokio-postgres",
-        &["bellwether-store", "bellwether-measure"],
+        &["bellwether-store", "bellwether-connect", "bellwether-measure"],
     ),
     ("lettre", &["bellwether-connect"]),
     ("pulldown-cmark", &["bellwether-act", "bellwether-ui"]),

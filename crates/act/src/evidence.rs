@@ -30,6 +30,25 @@ pub struct Evidence {
     pub people: BTreeSet<String>,
     pub last: Option<Timestamp>,
     pub last_ok: Option<Timestamp>,
+    /// The runs one by one, oldest first; the latest few hundred.
+    #[serde(default)]
+    pub runs: Vec<EvidenceRun>,
+}
+
+/// One ended run, or one shadow plan that was compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceRun {
+    pub at: Timestamp,
+    /// Every step succeeded and something was verified.
+    pub ok: bool,
+    pub unknown: bool,
+    /// A step was skipped, or settled by a person's word.
+    pub edited: bool,
+    pub people: BTreeSet<String>,
+    pub automatic: bool,
+    /// Only planned: whether the person then did the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<bool>,
 }
 
 impl Evidence {
@@ -47,6 +66,7 @@ impl Evidence {
             people: BTreeSet::new(),
             last: None,
             last_ok: None,
+            runs: Vec::new(),
         }
     }
 

@@ -14,23 +14,31 @@
 //!
 //! Deliberately not here: performing a step, evaluating PromQL, reading files, secrets' values, clocks.
 
+pub mod backtest;
 pub mod digest;
+pub mod draft;
 pub mod evidence;
+pub mod ladder;
 pub mod library;
 pub mod lint;
 pub mod payload;
 pub mod plan;
 pub mod runbook;
 pub mod runs;
+pub mod toil;
 
 pub use evidence::Evidence;
+pub use ladder::{Earned, PageFacts, Standing};
 pub use library::Library;
 pub use lint::lint;
 pub use payload::{
-    ExecPayload, HttpPayload, ManualPayload, Outcome, Output, PromqlPayload, StepResult,
-    VerifyResult,
+    ChatPayload, ExecPayload, HttpPayload, ManualPayload, Outcome, Output, PromqlPayload,
+    SqlPayload, StepResult, VerifyResult,
 };
-pub use plan::{GivenInputs, InputQuery, Part, Plan, PlannedStep, input_queries, plan};
+pub use plan::{
+    GivenInputs, InputQuery, NativePlan, NativeWanted, Part, Plan, PlannedStep, dry_run,
+    input_queries, native_wanted, plan,
+};
 pub use runbook::{Effect, Runbook, SectionKind, Step};
 pub use runs::view::{RunView, StepView};
 pub use runs::{Reason, RunEvent, RunState, Runs, Settings, StepState};

@@ -31,6 +31,96 @@ pub fn lint<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Prob
     problems.0
 }
 
+/// What a page lacks for the next rung as a unified diff of additions; `None` when nothing can be proposed. The page
+/// itself is never changed.
+pub fn propose(file: &str, text: &str) -> Option<String> {
+    let (runbook, _) = Runbook::parse(file, text);
+    let runbook = runbook?;
+    let lines: Vec<&str> = text.lines().collect();
+    let mut hunks: std::collections::BTreeMap<usize, (Option<String>, Vec<String>)> =
+        std::collections::BTreeMap::new();
+    if !runbook.named && runbook.body_line <= 1 {
+        let mut front = vec![
+            "---".to_owned(),
+            format!("runbook: {}", runbook.id),
+            "owner: ".to_owned(),
+        ];
+        let names: std::collections::BTreeSet<String> = runnable_steps(&runbook)
+            .flat_map(|step| step.placeholders.iter().map(|name| input_name(name)))
+            .filter(|name| !name.is_empty())
+            .collect();
+        if !names.is_empty() {
+            front.push("inputs:".to_owned());
+            front.extend(names.iter().map(|name| format!("  {name}: {{about: ''}}")));
+        }
+        front.extend([
+            "limits: {runs: 3/1h}".to_owned(),
+            "---".to_owned(),
+            String::new(),
+        ]);
+        hunks.insert(0, (None, front));
+    }
+    for step in runnable_steps(&runbook) {
+        let at = step.place.line as usize;
+        let Some(line) = lines.get(at.saturating_sub(1)) else {
+            continue;
+        };
+        let fence = line
+            .trim_start_matches([' ', '\t', '>', '-', '*', '+', '.'])
+            .trim_start_matches(char::is_numeric);
+        if !fence.trim_start().starts_with("```") && !fence.trim_start().starts_with("~~~") {
+            continue;
+        }
+        let mut more = String::new();
+        if fence.trim_matches(['`', '~', ' ']).is_empty() {
+            more.push_str("bash");
+        }
+        if step.effect.is_none() && !step.interactive {
+            more.push_str(" effect=change");
+        }
+        if step.timeout.is_none() && matches!(step.lang, Lang::Sh | Lang::Bash | Lang::Sql) {
+            more.push_str(" timeout=5m");
+        }
+        let body = lines.get(at).copied().unwrap_or_default();
+        if !more.is_empty() && !body.trim_start().starts_with("```") {
+            hunks.insert(
+                at,
+                (
+                    Some((*line).to_owned()),
+                    vec![format!("{}{more}", line.trim_end())],
+                ),
+            );
+        }
+    }
+    if hunks.is_empty() {
+        return None;
+    }
+    let mut out = format!("--- {file}\n+++ {file}\n");
+    let mut shift = 0_i64;
+    for (at, (old, new)) in hunks {
+        let removed = usize::from(old.is_some());
+        let begin = (at.max(1) as i64 + shift).max(1);
+        out.push_str(&format!("@@ -{at},{removed} +{begin},{} @@\n", new.len()));
+        if let Some(old) = old {
+            out.push_str(&format!("-{old}\n"));
+        }
+        for line in &new {
+            out.push_str(&format!("+{line}\n"));
+        }
+        shift += new.len() as i64 - removed as i64;
+    }
+    Some(out)
+}
+
+/// `<host name>`, `$HOST`, `{{host}}` as the name of an input.
+fn input_name(placeholder: &str) -> String {
+    let mut name = crate::runbook::slug(placeholder).replace('-', "_");
+    if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        name.clear();
+    }
+    name
+}
+
 /// Notes and warnings on one page that was read.
 pub fn lint_runbook(runbook: &Runbook) -> Vec<Problem> {
     let mut out = sections(runbook);

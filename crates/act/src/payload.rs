@@ -18,6 +18,8 @@ pub const CHANNEL_PROMQL: &str = "promql";
 pub const CHANNEL_HTTP: &str = "http";
 /// Channel of SQL steps.
 pub const CHANNEL_SQL: &str = "sql";
+/// Channel of messages to chat rooms.
+pub const CHANNEL_CHAT: &str = "chat";
 /// Channel of steps that a person does.
 pub const CHANNEL_MANUAL: &str = "manual";
 
@@ -31,14 +33,20 @@ pub struct ExecPayload {
     pub run: String,
     pub step: String,
     pub attempt: u32,
-    /// `sh` or `bash`.
+    /// `sh`, `bash`, or `program` for `words` without a shell.
     pub lang: String,
     pub body: String,
     pub env: BTreeMap<String, String>,
     /// Environment variables whose value is a secret, by reference; the executor looks it up when it spawns.
     #[serde(default)]
     pub secrets: BTreeMap<String, String>,
-    /// `local`, later `ssh:…`.
+    /// A program and its arguments, for `program`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<String>,
+    /// Its standard input.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub input: String,
+    /// `local`, `ssh:HOST`, `kube:…`.
     pub target: String,
     /// After this long the process group gets SIGTERM.
     pub timeout_ms: u64,
@@ -90,9 +98,24 @@ pub struct SqlPayload {
     pub params: Vec<String>,
     /// Whether it must run in a read-only transaction.
     pub read_only: bool,
+    /// Rows as JSON objects, for a capture.
+    #[serde(default)]
+    pub json: bool,
     pub timeout_ms: u64,
     #[serde(default)]
     pub fence: u64,
+}
+
+/// A message to a chat room; its key is its idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatPayload {
+    pub run: String,
+    pub step: String,
+    pub attempt: u32,
+    /// Name of the room in the configuration.
+    pub room: String,
+    pub text: String,
+    pub timeout_ms: u64,
 }
 
 /// Something a person does by hand; the run waits for [`crate::RunEvent::ManualDone`], not for the delivery.
@@ -147,6 +170,9 @@ pub struct StepResult {
     #[serde(default)]
     pub output: Output,
     pub duration_ms: u64,
+    /// Which version of each secret it got: `salt:sha256(salt, value)` by variable.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
 }
 
 /// What a verify query said. A vector holds when it has samples and none of them is zero; see

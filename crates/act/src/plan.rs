@@ -3,6 +3,8 @@
 mod inputs;
 mod resolve;
 mod substitute;
+mod targets;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -14,9 +16,11 @@ use bellwether_model::{Labels, Problem, Severity};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::runbook::{Capture, Effect, Runbook};
+use crate::runbook::{Capture, Effect, Runbook, WhenLocked};
 
 pub use inputs::input_queries;
+pub use targets::{NativeWanted, dry_run, native_wanted};
+pub(crate) use words::kubectl_reads;
 
 /// Which steps of a page.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,6 +42,8 @@ pub struct GivenInputs {
     pub annotations: LabelSet,
     /// Answers to [`input_queries`], by input: the samples of the instant vector, in its order.
     pub queried: BTreeMap<String, Vec<(Labels, f64)>>,
+    /// Answers to [`native_wanted`], by planned step's id.
+    pub native: BTreeMap<String, NativePlan>,
 }
 
 /// Labels that default to none.
@@ -93,6 +99,37 @@ pub enum Action {
     Manual {
         text: String,
     },
+    /// A program and its arguments; no shell.
+    Program {
+        words: Vec<String>,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        input: String,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        env: BTreeMap<String, String>,
+    },
+    /// A message to a chat room.
+    Chat {
+        text: String,
+    },
+}
+
+/// What a program's own dry run says it would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NativePlan {
+    /// For people.
+    pub summary: String,
+    /// Things that would be destroyed: more than none needs another person's approval.
+    pub destroys: u32,
+    /// Whether nothing would change.
+    pub empty: bool,
+    /// SHA-256 of what would change, in a canonical form.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub digest: String,
+    /// File that holds the plan, when the program can carry out a saved one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Whether the dry run may be wrong (`--check`, `--why-run`).
+    pub advisory: bool,
 }
 
 /// A verify query, ready to ask.
@@ -132,6 +169,23 @@ pub struct PlannedStep {
     pub approve: bool,
     /// Somebody must confirm this very step.
     pub confirm: bool,
+    /// Steps of one wave are the same step on several targets; they may run together, and the next wave waits for
+    /// all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<u32>,
+    /// Pause before its wave.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pause_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<NativePlan>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Limits with their templates filled in.
@@ -144,6 +198,8 @@ pub struct PlannedLimits {
     pub cooldown_ms: Option<u64>,
     pub deadline_ms: Option<u64>,
     pub max_targets: Option<u32>,
+    #[serde(default)]
+    pub when_locked: WhenLocked,
 }
 
 /// Who must approve.
@@ -173,6 +229,9 @@ pub struct Plan {
     /// SHA-256 over everything above in canonical JSON.
     pub digest: String,
     pub planned_at: Timestamp,
+    /// Why automation must keep away now: too much is unhealthy, or nobody can see. Not part of the digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub braked: Option<String>,
     /// Why it cannot run (errors) or what to know first (warnings, notes).
     #[serde(skip)]
     pub problems: Vec<Problem>,
@@ -213,6 +272,15 @@ impl Plan {
         self.steps.iter().any(|step| step.effect == Effect::Change)
     }
 
+    /// Targets that its change steps touch.
+    pub fn targets(&self) -> std::collections::BTreeSet<&str> {
+        let changes = self
+            .steps
+            .iter()
+            .filter(|step| step.effect == Effect::Change);
+        changes.map(|step| step.target.as_str()).collect()
+    }
+
     /// First characters of the digest, for people.
     pub fn short_digest(&self) -> &str {
         &self.digest[..self.digest.len().min(8)]
@@ -233,6 +301,7 @@ impl Plan {
             approval,
             digest: _,
             planned_at: _,
+            braked: _,
             problems: _,
         } = self;
         crate::digest::digest_of(&(
@@ -264,7 +333,9 @@ impl PlannedStep {
                 method, url, body, ..
             } => format!("{method} {url}\n\n{body}"),
             Action::Sql { body, .. } => body.clone(),
-            Action::Manual { text } => text.clone(),
+            Action::Manual { text } | Action::Chat { text } => text.clone(),
+            Action::Program { words, input, .. } if input.is_empty() => words.join(" "),
+            Action::Program { words, input, .. } => format!("{}\n\n{input}", words.join(" ")),
         }
     }
 }

@@ -19,7 +19,9 @@ use serde::Serialize;
 
 pub use section::section_kind;
 pub(crate) use section::slug;
-pub(crate) use shell::{braced_names, parse_http, variable_of};
+pub(crate) use shell::{
+    braced_names, is_interactive as looks_interactive, parse_http, variable_of,
+};
 pub(crate) use step::VERIFY_WITHIN;
 
 /// Largest page that is read, in bytes.
@@ -92,6 +94,16 @@ pub enum Lang {
     Http,
     Sql,
     Manual,
+    /// One `kubectl` command line; below an empty line, its standard input.
+    Kubectl,
+    /// A folder of Terraform, and further arguments of its plan.
+    Terraform,
+    /// Arguments of `ansible-playbook`.
+    Ansible,
+    /// Arguments of `chef-client`.
+    Chef,
+    /// A message to a chat room.
+    Chat,
 }
 
 /// Where a step was found.
@@ -174,6 +186,10 @@ pub struct Step {
     pub confirm: bool,
     /// This block takes back the change step before it (flag `undo`).
     pub is_undo: bool,
+    /// Cannot be taken back: on a primary it needs another person's approval.
+    pub destructive: bool,
+    /// PromQL that holds when the target is a primary.
+    pub primary: Option<String>,
     /// Undeclared inputs in the body: `<name>`, `XXX`, `{{name}}` without a declaration.
     pub placeholders: Vec<String>,
     /// Needs a terminal and a person: always a manual step.
@@ -216,7 +232,7 @@ pub struct Input {
 }
 
 /// Limits of automatic and tapped change runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Limits {
     /// Name of the lock, with `{{inputs}}`; the runbook's id when it has change steps and none is given.
     pub lock: Option<String>,
@@ -225,8 +241,41 @@ pub struct Limits {
     /// Pause between runs, per lock.
     pub cooldown: Option<Duration>,
     pub max_targets: Option<u32>,
+    /// Steps on several targets go in batches of so many.
+    pub batch: Option<Batch>,
+    /// Pause between batches; each must have been verified.
+    pub pause_between: Option<Duration>,
+    /// PromQL with one sample per member of the fleet; zero is unhealthy.
+    pub fleet: Option<String>,
+    /// Automation stops when more than this share of the fleet is unhealthy.
+    pub max_unhealthy: f64,
+    /// Largest share of the fleet that one run may change.
+    pub max_percent: Option<f64>,
+    /// What to do when the lock is held.
+    pub when_locked: WhenLocked,
     /// For a whole run once it is approved.
     pub deadline: Option<Duration>,
+}
+
+/// Size of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Batch {
+    Targets(u32),
+    /// Of the targets; one at least.
+    Percent(f64),
+}
+
+/// What becomes of a change whose lock another run holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenLocked {
+    /// It waits for its turn.
+    #[default]
+    Queue,
+    Reject,
+    /// It takes the place of those that wait.
+    Replace,
 }
 
 /// Who must approve a change.
@@ -284,6 +333,37 @@ pub struct Runbook {
     pub text: Arc<str>,
     /// Line where the Markdown begins, after the front matter.
     pub body_line: u32,
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            lock: None,
+            runs: None,
+            cooldown: None,
+            max_targets: None,
+            batch: None,
+            pause_between: None,
+            fleet: None,
+            max_unhealthy: 0.3,
+            max_percent: None,
+            when_locked: WhenLocked::default(),
+            deadline: None,
+        }
+    }
+}
+
+impl Batch {
+    /// Targets of one batch among so many.
+    pub fn size(self, targets: usize) -> usize {
+        let size = match self {
+            Self::Targets(count) => count as usize,
+            Self::Percent(percent) => (targets as f64 * percent / 100.0).floor() as usize,
+        };
+        size.max(1)
+    }
 }
 
 // === impl Runbook ===

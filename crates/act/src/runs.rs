@@ -4,6 +4,7 @@
 //! records say what was intended, and the outbox says what was begun. Nothing in memory is needed to go on.
 
 mod advance;
+mod climb;
 mod guard;
 mod hand;
 mod invariants;
@@ -26,10 +27,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{EVIDENCE, Evidence};
+use crate::ladder::{Earned, PageFacts, RUNG, RungRecord};
 use crate::payload::{StepResult, VerifyResult};
 use crate::plan::Plan;
 
-pub use record::{Approval, Brake, Checks, Lock, Need, Probe, Role, RunRecord, StepRecord};
+pub use record::{
+    Approval, Brake, BreakGlass, Checks, Lock, Need, Probe, Role, RunRecord, StepRecord,
+};
 use results::Told;
 use start::Start;
 use turn::Turn;
@@ -44,7 +48,7 @@ pub const LOCK: Kind = Kind("lock");
 pub const BRAKE: Kind = Kind("brake");
 
 /// Kinds whose records [`Runs::restore`] wants.
-pub const KINDS: [Kind; 5] = [RUN, STEP, LOCK, BRAKE, EVIDENCE];
+pub const KINDS: [Kind; 6] = [RUN, STEP, LOCK, BRAKE, EVIDENCE, RUNG];
 
 /// Which runbooks may change something without a person's tap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,6 +79,12 @@ pub struct Settings {
     pub verify_poll: Duration,
     /// Read steps of a diagnosis that run at the same time.
     pub parallel_reads: usize,
+    /// How long an approved run waits for its lock.
+    pub queue_ttl: Duration,
+    /// Automatic fixes of the same target in a day before they stop: a loop is a fault, not a cure.
+    pub same_fix_max: u32,
+    /// Who belongs to which group, for `approve: {by: …}`.
+    pub groups: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Who or what wants a run.
@@ -86,6 +96,8 @@ pub enum Trigger {
     Alert,
     /// A change that policy lets run without a tap, within the budget.
     Automatic,
+    /// Only planned, to be compared with what a person does.
+    Shadow,
 }
 
 /// What can happen to runs.
@@ -109,6 +121,29 @@ pub enum RunEvent {
         actor: String,
         digest: String,
     },
+    /// Approve although the rule asks for somebody else: it is allowed, and the owner is paged about it.
+    BreakGlass {
+        run: RunId,
+        actor: String,
+        digest: String,
+        reason: String,
+    },
+    /// Give a page a rung; refused unless the evidence suffices.
+    Promote {
+        page: PageFacts,
+        to: Earned,
+        actor: String,
+    },
+    /// Take a page's rung away.
+    Demote {
+        runbook: String,
+        actor: String,
+        reason: String,
+    },
+    /// The pages as they are now.
+    Pages(Vec<PageFacts>),
+    /// The alerts of a case have ended.
+    Cleared { case: CaseId },
     /// Confirm the step that waits for it; `count` is the number of targets that was typed, when one was asked for.
     Confirm {
         run: RunId,
@@ -161,6 +196,8 @@ pub enum RunEvent {
 pub enum RunState {
     /// Waits for the approval of its plan.
     WaitingApproval,
+    /// Approved; another run holds the lock.
+    Queued,
     Running,
     /// Waits for a person: an unknown outcome, a step that must be approved or confirmed, a manual step, a failed
     /// undo. [`RunRecord::need`] says which.
@@ -172,6 +209,8 @@ pub enum RunState {
     /// Nobody approved in time.
     Expired,
     Undone,
+    /// Only planned.
+    Shadowed,
 }
 
 /// How far a step is.
@@ -224,6 +263,11 @@ pub enum Reason {
     Cancelling,
     UndoBegun,
     RunUndone,
+    RunShadowed,
+    Queued,
+    BrokeGlass,
+    Promoted,
+    Demoted,
     BrakeEngaged,
     BrakeReleased,
     Waiting,
@@ -241,6 +285,10 @@ pub enum Reason {
     CoolingDown,
     BudgetSpent,
     NotAutomatic,
+    FleetBrake,
+    SameFixAgain,
+    NotAllowed,
+    NotEarned,
     BrakeHeld,
     NothingToUndo,
     /// An event about something that has already gone on.
@@ -256,6 +304,7 @@ pub struct Runs {
     steps: BTreeMap<RunId, Vec<StepRecord>>,
     locks: BTreeMap<String, Lock>,
     evidence: BTreeMap<String, Evidence>,
+    rungs: BTreeMap<String, RungRecord>,
     brake: Option<Brake>,
     /// Runs that have not ended, so that a tick looks at no others.
     open: BTreeSet<RunId>,
@@ -278,6 +327,9 @@ impl Default for Settings {
             result_slack: Duration::from_secs(30),
             verify_poll: Duration::from_secs(5),
             parallel_reads: 8,
+            queue_ttl: Duration::from_mins(30),
+            same_fix_max: 3,
+            groups: BTreeMap::new(),
         }
     }
 }
@@ -293,6 +345,7 @@ impl Runs {
             steps: BTreeMap::new(),
             locks: BTreeMap::new(),
             evidence: BTreeMap::new(),
+            rungs: BTreeMap::new(),
             brake: None,
             open: BTreeSet::new(),
             wake_at: BTreeMap::new(),
@@ -328,6 +381,7 @@ impl Runs {
         for id in about {
             self.advance(id, &mut turn);
         }
+        self.next_in_queue(&mut turn);
         self.record_changes(&mut turn);
         turn.finish(self.next_wake())
     }
@@ -365,6 +419,32 @@ impl Runs {
                 self.approve(run, &actor, &digest, turn);
                 vec![run]
             }
+            RunEvent::BreakGlass {
+                run,
+                actor,
+                digest,
+                reason,
+            } => {
+                self.break_glass(run, &actor, &digest, &reason, turn);
+                vec![run]
+            }
+            RunEvent::Promote { page, to, actor } => {
+                self.promote(&page, to, &actor, turn);
+                Vec::new()
+            }
+            RunEvent::Demote {
+                runbook,
+                actor,
+                reason,
+            } => {
+                self.demote(&runbook, &actor, &reason, turn);
+                Vec::new()
+            }
+            RunEvent::Pages(pages) => {
+                self.pages_changed(&pages, turn);
+                Vec::new()
+            }
+            RunEvent::Cleared { case } => self.cleared(case, turn),
             RunEvent::Confirm { run, actor, count } => {
                 self.confirm(run, &actor, count, turn);
                 vec![run]
@@ -491,6 +571,9 @@ impl Runs {
                 self.locks.insert(lock.name.clone(), lock);
             }),
             "brake" => serde_json::from_value(body).map(|brake: Brake| self.brake = Some(brake)),
+            "rung" => serde_json::from_value(body).map(|held: RungRecord| {
+                self.rungs.insert(held.runbook.clone(), held);
+            }),
             "evidence" => serde_json::from_value(body).map(|evidence: Evidence| {
                 self.evidence.insert(id.clone(), evidence);
             }),
@@ -539,6 +622,12 @@ impl Reason {
             Self::BudgetSpent => "the budget of automatic runs is spent",
             Self::NotAutomatic => "nobody allowed it to run without a tap",
             Self::BrakeHeld => "all changes are stopped",
+            Self::FleetBrake => "too much of the fleet is unhealthy, or its metrics are old",
+            Self::SameFixAgain => {
+                "it fixed the same target too often: a loop is a fault, not a cure"
+            }
+            Self::NotAllowed => "only those that the page names may approve",
+            Self::NotEarned => "the evidence does not suffice",
             Self::NothingToUndo => "there is nothing to take back",
             Self::NotWaiting => "it does not wait for this",
             Self::AlreadyStarted => "it has been started",

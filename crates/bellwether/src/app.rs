@@ -239,6 +239,12 @@ impl App {
             .configure(|flow| flow.set_run_settings(config.runs.clone()));
         let mut page = config.page_here(&self.external_url);
         page.retention = self.page_retention;
+        let pages = config
+            .runbooks
+            .iter()
+            .map(|page| bellwether_act::PageFacts::of(page));
+        let pages = bellwether_act::RunEvent::Pages(pages.collect());
+        drop(self.core.send(bellwether_flow::Input::Run(pages)).await);
         let event = bellwether_page::PagerEvent::Reconfigure(Arc::new(page));
         if self
             .core

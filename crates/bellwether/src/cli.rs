@@ -34,7 +34,7 @@ pub use page::Page;
 pub use promql::{Explain, Format, Promql, Query, Series, SourceArgs};
 pub use rules::Rules;
 pub use ruletest::RulesTest;
-pub use runbook::Runbook;
+pub use runbook::{Audit, Brake, Place, PlanArgs, RunArgs, Runbook, Rung, Settle};
 pub use silence::Silence;
 pub use slo::Slo;
 
@@ -124,6 +124,9 @@ pub enum Command {
     /// Experiments: a hypothesis, its measurement, and numbers that anybody can compute again.
     #[command(subcommand)]
     Exp(Exp),
+    /// The record of who did what, chained so that no row can be changed unseen.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Simulate the loop with faults: thousands of hours in seconds.
     Sim(Sim),
     /// Scores on the public corpora.

@@ -14,6 +14,7 @@ mod pictures;
 mod remote;
 mod rules;
 mod ruletest;
+mod runbook;
 mod samples;
 mod silence;
 mod simulation;
@@ -57,12 +58,13 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Page(command) => on_runtime(remote::page(command)),
         Command::Oncall(command) => on_runtime(oncall::run(command)),
         Command::Silence(command) => on_runtime(silence::run(command)),
-        Command::Runbook(command) => on_runtime(remote::runbook(command)),
         Command::Capture(args) => on_runtime(capture::run(args)),
         Command::Load(args) => on_runtime(load::run(*args)),
         Command::Compare(args) => lab::compare(&args),
         Command::Gate(command) => lab::gate(command),
         Command::Exp(command) => lab::exp(command),
+        Command::Runbook(command) => on_runtime(runbook::run(command)),
+        Command::Audit(command) => on_runtime(runbook::audit(command)),
         Command::Sim(args) => simulation::run(&args),
         Command::Conformance { corpus } => conformance::run(&corpus),
         Command::Completion { shell } => {

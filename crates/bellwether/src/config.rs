@@ -5,7 +5,7 @@
 //! fault: [`Config::load`] gives the configuration and every problem; whoever starts or reloads refuses it when one
 //! of them is an error.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,8 @@ use bellwether_page::PageConfig;
 use bellwether_page::config::ReadOptions;
 use bellwether_page::matchers::Mode;
 use bellwether_yaml::{MapReader, Node, Value};
+
+use crate::steps::Connections;
 
 mod redact;
 
@@ -71,6 +73,8 @@ pub struct Config {
     pub runbooks: Arc<Library>,
     pub runs: Settings,
     pub lab: LabConfig,
+    /// What steps reach by name.
+    pub connections: Connections,
     /// Watch this host.
     pub host: bool,
     /// Look for well-known services on loopback.
@@ -229,7 +233,8 @@ impl Config {
         if map.boolean("default_rules").unwrap_or(true) {
             rules.extend(bellwether_judge::defaults::groups());
         }
-        let (runbooks, runs) = read_runbooks(&mut map, &base, file.is_none());
+        let (runbooks, mut runs, connections) = read_runbooks(&mut map, &base, file.is_none());
+        runs.groups = groups(&page);
         let lab = LabConfig::read(&mut map, &base);
         let host = map.boolean("host").unwrap_or(true);
         let find_services = map.boolean("find_services").unwrap_or(true);
@@ -253,6 +258,7 @@ impl Config {
             runbooks: Arc::new(runbooks),
             runs,
             lab,
+            connections,
             host,
             find_services,
             text,
@@ -411,12 +417,44 @@ const BUILT_IN_RUNBOOKS: &[(&str, &str)] = &[
     ),
 ];
 
+/// Who belongs to what, for `approve: {by: …}`: the members of each schedule.
+fn groups(page: &PageConfig) -> BTreeMap<String, BTreeSet<String>> {
+    let members = |schedule: &bellwether_page::schedule::Schedule| {
+        let layers = schedule
+            .layers
+            .iter()
+            .flat_map(|layer| layer.members.iter().flatten());
+        layers.cloned().collect()
+    };
+    let schedules = page.oncall.schedules.iter();
+    schedules
+        .map(|(name, schedule)| (name.clone(), members(schedule)))
+        .collect()
+}
+
+/// A map of names to texts.
+fn named_texts(section: &mut MapReader<'_, '_>, key: &'static str) -> BTreeMap<String, String> {
+    let Some(node) = section.take(key) else {
+        return BTreeMap::new();
+    };
+    let Some(entries) = node.as_map() else {
+        let problem = node.error(format!("{key} must be a map of names to addresses"));
+        section.problems().push(problem);
+        return BTreeMap::new();
+    };
+    let pairs = entries.iter().filter_map(|(name, value)| {
+        Some((name.as_text()?.to_owned(), value.as_text()?.to_owned()))
+    });
+    pairs.collect()
+}
+
 fn read_runbooks(
     map: &mut MapReader<'_, '_>,
     base: &Path,
     _without_file: bool,
-) -> (Library, Settings) {
+) -> (Library, Settings, Connections) {
     let mut settings = Settings::default();
+    let mut connections = Connections::default();
     let mut files: Vec<(String, String)> = Vec::new();
     if let Some(node) = map.take("runbooks") {
         let mut section = MapReader::new(node, "runbooks section", map.problems());
@@ -457,6 +495,9 @@ fn read_runbooks(
         if let Some(ttl) = section.duration("approval_ttl") {
             settings.approval_ttl = ttl;
         }
+        connections.ssh_config = section.text("ssh_config").map(|file| base.join(file));
+        connections.databases = named_texts(&mut section, "databases");
+        connections.chats = named_texts(&mut section, "chats");
         section.finish();
     }
     let named: BTreeSet<String> = files
@@ -475,7 +516,7 @@ fn read_runbooks(
             .map(|(path, text)| (path.as_str(), text.as_str())),
     );
     map.problems().append(found);
-    (library, settings)
+    (library, settings, connections)
 }
 
 fn file_name(path: &str) -> Option<String> {

@@ -30,6 +30,7 @@ pub mod ingest;
 pub mod judging;
 pub mod links;
 pub mod live;
+pub mod local;
 pub mod oncall;
 pub mod outbox;
 pub mod planning;
@@ -37,6 +38,7 @@ mod progress;
 pub mod queries;
 pub mod serve;
 pub mod status;
+pub mod steps;
 
 use std::ffi::OsString;
 use std::path::Path;

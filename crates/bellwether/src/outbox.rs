@@ -7,14 +7,12 @@
 
 mod channels;
 mod services;
-mod steps;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_act::{Outcome as StepOutcome, Output, RunEvent, StepResult};
+use bellwether_act::{Outcome as StepOutcome, RunEvent};
 use bellwether_connect::desktop::Desktop;
-use bellwether_connect::exec::Executor;
 use bellwether_connect::terminal::Terminal;
 use bellwether_connect::{Outcome, Verdict};
 use bellwether_env::Backoff;
@@ -27,6 +25,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::app::{App, spawn};
 use crate::core::{pause, pause_until};
+use crate::steps::{self, Performer, is_step, step_outcome};
 
 /// Messages on their way at the same time, and steps.
 const MESSAGES_AT_ONCE: usize = 64;
@@ -45,7 +44,7 @@ pub struct Outbox {
     app: Arc<App>,
     terminal: Terminal,
     desktop: Desktop,
-    executor: Executor,
+    performer: Performer,
     messages: Semaphore,
     steps: Semaphore,
 }
@@ -63,13 +62,13 @@ enum Performed {
 // === impl Outbox ===
 
 impl Outbox {
-    /// An outbox; `executor` runs shell steps.
-    pub fn new(app: Arc<App>, terminal: Terminal, executor: Executor) -> Arc<Self> {
+    /// An outbox; `performer` performs steps.
+    pub fn new(app: Arc<App>, terminal: Terminal, performer: Performer) -> Arc<Self> {
         Arc::new(Self {
             app,
             terminal,
             desktop: Desktop::new(),
-            executor,
+            performer,
             messages: Semaphore::new(MESSAGES_AT_ONCE),
             steps: Semaphore::new(STEPS_AT_ONCE),
         })
@@ -197,19 +196,12 @@ impl Outbox {
     }
 
     async fn perform(&self, delivery: &Delivery) -> Performed {
-        match delivery.new.channel.as_str() {
-            "exec" => Performed::Step(self.exec(delivery, false).await),
-            "http" => Performed::Step(self.http(delivery).await),
-            "promql" => Performed::Step(self.promql(delivery).await),
-            // The run waits for a person's word, not for the delivery.
-            "manual" => Performed::Nothing,
-            "sql" => Performed::Step(step_outcome(
-                delivery,
-                StepOutcome::FailedToStart {
-                    error: "SQL steps are not supported yet".to_owned(),
-                },
-            )),
-            _ => Performed::Message(self.message(delivery).await),
+        if !is_step(delivery) {
+            return Performed::Message(self.message(delivery).await);
+        }
+        match self.performer.perform(delivery).await {
+            Some(event) => Performed::Step(event),
+            None => Performed::Nothing,
         }
     }
 
@@ -350,21 +342,18 @@ pub async fn recover(outbox: &Arc<Outbox>) -> Result<usize, StoreError> {
 impl Outbox {
     /// Settles an attempt whose process died.
     async fn settle(self: Arc<Self>, mut delivery: Delivery) {
-        let performed = match delivery.new.channel.as_str() {
-            "exec" => Performed::Step(self.exec(&delivery, true).await),
-            "http" if !steps::is_safe(&delivery) => Performed::Step(step_outcome(
-                &delivery,
-                StepOutcome::Unknown {
-                    reason: "the server stopped while the request was under way".to_owned(),
-                },
-            )),
-            "http" | "promql" => self.perform(&delivery).await,
+        let performed = if is_step(&delivery) {
+            match self.performer.settle(&delivery).await {
+                Some(event) => Performed::Step(event),
+                None => Performed::Nothing,
+            }
+        } else {
             // At least once: whether it arrived cannot be known, so it is said again.
-            _ => Performed::Message(Outcome::retry(
+            Performed::Message(Outcome::retry(
                 "the server stopped while it was under way",
                 None,
                 false,
-            )),
+            ))
         };
         if let Some(due_at) = self.finish(&mut delivery, performed).await {
             delivery.new.due_at = due_at.min(self.now());
@@ -388,13 +377,6 @@ impl Outbox {
     }
 }
 
-fn is_step(delivery: &Delivery) -> bool {
-    matches!(
-        delivery.new.channel.as_str(),
-        "exec" | "http" | "promql" | "manual" | "sql"
-    )
-}
-
 fn result_of(update: &DeliveryUpdate) -> DeliveryResult {
     DeliveryResult {
         id: update.id,
@@ -402,18 +384,5 @@ fn result_of(update: &DeliveryUpdate) -> DeliveryResult {
         receipt: update.receipt,
         attempt: update.attempt,
         error: update.error.clone(),
-    }
-}
-
-/// What the runs are told of a step that gave no output.
-fn step_outcome(delivery: &Delivery, outcome: StepOutcome) -> RunEvent {
-    let result = StepResult {
-        outcome,
-        output: Output::default(),
-        duration_ms: 0,
-    };
-    RunEvent::StepOutcome {
-        key: delivery.new.key.clone(),
-        result,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_act::runs::Trigger;
-use bellwether_act::{GivenInputs, Part, Plan, RunEvent, Runbook, input_queries, plan};
+use bellwether_act::{Earned, GivenInputs, Part, Plan, RunEvent, Runbook, input_queries, plan};
 use bellwether_env::SystemIds;
 use bellwether_flow::{Input, Wanted};
 use bellwether_model::series::Value;
@@ -49,7 +49,7 @@ pub async fn run(app: Arc<App>, mut wanted: mpsc::UnboundedReceiver<Wanted>) {
             let trigger = if diagnosis {
                 Trigger::Alert
             } else {
-                Trigger::Automatic
+                automatic_or_shadow(&app, work.case)
             };
             let started =
                 start_for_case(&app, work.case, work.part, trigger, "automation", None).await;
@@ -73,6 +73,19 @@ pub async fn run(app: Arc<App>, mut wanted: mpsc::UnboundedReceiver<Wanted>) {
                 drop(app.core.send(Input::Page(event)).await);
             }
         });
+    }
+}
+
+/// Whether a case's fix may run by itself, or is only planned to be compared with what a person does.
+fn automatic_or_shadow(app: &App, case: CaseId) -> Trigger {
+    let view = app.core.view(|flow| flow.pager.case(case, app.clock.now()));
+    let runbook = view.and_then(|view| runbook_of(app, &view.case));
+    let earned =
+        runbook.and_then(|page| app.core.view(|flow| flow.runs.earned(&page.id, &page.hash)));
+    if earned == Some(Earned::Shadow) {
+        Trigger::Shadow
+    } else {
+        Trigger::Automatic
     }
 }
 

@@ -35,6 +35,7 @@ use crate::links::{Links, SIGNING_KEY};
 use crate::live::Live;
 use crate::outbox::{self, Outbox};
 use crate::queries::Queries;
+use crate::steps::{FromQueries, Performer};
 use crate::{http, planning};
 
 /// File in the data folder that says where the running server is.
@@ -142,6 +143,13 @@ pub async fn run_with(setup: Setup) -> Result<ExitCode, StartError> {
             "name another folder with --data",
         )
     })?;
+    let _journal = crate::local::lock_journal(&args.data).map_err(|error| {
+        let text = error.to_string();
+        hint(
+            text.lines().next().unwrap_or_default(),
+            "is another server using this data folder?",
+        )
+    })?;
     let series = Arc::new(open_series(args)?);
     let store = open_store(args).await?;
 
@@ -224,7 +232,7 @@ pub async fn run_with(setup: Setup) -> Result<ExitCode, StartError> {
     let outbox = Outbox::new(
         Arc::clone(&app),
         Terminal::new(Box::new(std::io::stdout())),
-        executor,
+        performer(&app, executor),
     );
     spawn("outbox", outbox::run(Arc::clone(&outbox), to_perform));
     spawn("planning", planning::run(Arc::clone(&app), to_plan));
@@ -394,6 +402,24 @@ async fn load_records(store: &dyn Store) -> Result<Vec<Record>, StartError> {
     Ok(records)
 }
 
+/// Performs steps, with our own samples for queries and open pages to hear the output.
+fn performer(app: &Arc<App>, executor: Executor) -> Performer {
+    let (live, configured) = (app.live.clone(), Arc::clone(app));
+    Performer {
+        executor,
+        clock: Arc::clone(&app.clock),
+        ask: Arc::new(FromQueries(Arc::clone(app))),
+        listener: Arc::new(move |run, step, _, bytes| {
+            drop(live.send(Live::Output {
+                run: run.to_owned(),
+                step: step.to_owned(),
+                text: String::from_utf8_lossy(bytes).into_owned(),
+            }));
+        }),
+        connections: Arc::new(move || configured.config().connections.clone()),
+    }
+}
+
 fn of_kind(records: &[Record], kind: &str) -> Vec<Record> {
     records
         .iter()
@@ -403,7 +429,7 @@ fn of_kind(records: &[Record], kind: &str) -> Vec<Record> {
 }
 
 /// How a shell step's supervisor is started: this program with its hidden command.
-fn supervisor() -> Vec<String> {
+pub(crate) fn supervisor() -> Vec<String> {
     let program = std::env::current_exe()
         .map_or_else(|_| "bellwether".to_owned(), |p| p.display().to_string());
     vec![program, cli::SUPERVISE.to_owned()]

@@ -14,6 +14,7 @@
 //! timeout the whole process group is killed.
 
 mod capture;
+mod remote;
 mod spool;
 mod supervise;
 
@@ -47,8 +48,21 @@ pub enum Program {
     Bash(String),
     /// A body for `sh -eu`.
     Sh(String),
-    /// A program and its arguments; no shell.
-    Argv(Vec<String>),
+    /// A program and its arguments; no shell. `input` is its standard input.
+    Argv {
+        words: Vec<String>,
+        #[serde(default)]
+        input: String,
+    },
+    /// A body for `bash -euo pipefail` or `sh -eu` on another host, over the system's ssh.
+    Ssh {
+        host: String,
+        /// Further options of ssh, such as `-F` and a file.
+        options: Vec<String>,
+        /// `bash` or `sh`.
+        shell: String,
+        body: String,
+    },
 }
 
 /// A step to run. Holds no secret: those are handed to [`Executor::start`].
@@ -166,6 +180,19 @@ impl Executor {
         let spool = Spool::new(&self.folder, key);
         if !spool.exists() {
             return None;
+        }
+        // The other host knows more than a dead supervisor: ask it.
+        if spool.result().is_none()
+            && spool.supervisor_is_alive() != Some(true)
+            && let Some(ExecSpec {
+                program: Program::Ssh { .. },
+                ..
+            }) = spool.read("spec")
+            && spool.was_started()
+            && spool.forget_supervisor().is_ok()
+            && let Ok(supervisor) = self.spawn(&spool, &BTreeMap::new()).await
+        {
+            return Some(self.watch(&spool, Some(supervisor), sink).await);
         }
         Some(self.watch(&spool, None, sink).await)
     }

@@ -22,6 +22,7 @@ pub mod http;
 pub mod ntfy;
 pub mod redact;
 pub mod services;
+pub mod sql;
 pub mod terminal;
 pub mod webhook;
 

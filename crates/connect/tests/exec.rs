@@ -79,7 +79,10 @@ async fn each_end_has_its_outcome() {
         ExecOutcome::Signalled { signal: 9 }
     );
     let missing = ExecSpec {
-        program: Program::Argv(vec!["/no/such/program".to_owned()]),
+        program: Program::Argv {
+            words: vec!["/no/such/program".to_owned()],
+            input: String::new(),
+        },
         ..bash("a", "")
     };
     assert!(matches!(
@@ -87,11 +90,10 @@ async fn each_end_has_its_outcome() {
         ExecOutcome::FailedToStart { .. }
     ));
     let argv = ExecSpec {
-        program: Program::Argv(vec![
-            "printf".to_owned(),
-            "%s|".to_owned(),
-            "a b".to_owned(),
-        ]),
+        program: Program::Argv {
+            words: vec!["printf".to_owned(), "%s|".to_owned(), "a b".to_owned()],
+            input: String::new(),
+        },
         ..bash("a", "")
     };
     assert_eq!(run(argv).await.stdout.text, "a b|");

@@ -93,6 +93,15 @@ pub const ALL: [Var; 13] = [
     QUERIES_DATABASE,
 ];
 
+/// A variable that somebody names in a reference to a secret, or that a program of a step expects.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the environment"
+)]
+pub fn named(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 impl Var {
     /// The value, when it is set and not empty.
     #[expect(

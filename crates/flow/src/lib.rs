@@ -17,10 +17,12 @@ use std::sync::Arc;
 
 use bellwether_act::runs::{Automatic, KINDS as RUN_KINDS, Settings};
 use bellwether_act::{Part, Reason as RunReason, RunEvent, Runs};
-use bellwether_model::state::{DeliveryUpdate, Kind, Record};
-use bellwether_model::{Batch, CaseId, Decision, IdSource, PostedAlert, Problem, Problems, RunId};
+use bellwether_model::state::{DeliveryUpdate, Kind, NewEvent, Record};
+use bellwether_model::{
+    Batch, CaseId, Decision, IdSource, Labels, PostedAlert, Problem, Problems, RunId,
+};
 use bellwether_page::config::PageConfig;
-use bellwether_page::{Case, Pager, PagerEvent, Reason as PageReason};
+use bellwether_page::{Case, NewCase, Pager, PagerEvent, Reason as PageReason, Urgency};
 use jiff::Timestamp;
 
 /// Something that happened.
@@ -81,6 +83,26 @@ pub struct Flow {
 
 /// Lines of each diagnosis step that go into the page.
 const FINDING_LINES: usize = 8;
+
+/// What the runs did that a person must hear of: broken glass at once, a fix that does not help as a ticket.
+fn worth_a_case(event: &NewEvent) -> Option<NewCase> {
+    let (urgency, word) = match event.kind.as_str() {
+        "break_glass" => (Urgency::High, "review"),
+        "run_refused" if event.data["reason"] == "same_fix_again" => (Urgency::Low, "problem"),
+        "run_parked" if event.data["need"]["kind"] == "undo_failed" => (Urgency::High, "undo"),
+        _ => return None,
+    };
+    let runbook = event.data["runbook"].as_str().unwrap_or_default();
+    Some(NewCase {
+        title: event.text.clone(),
+        summary: format!("Runbook {runbook}, by {}", event.actor),
+        urgency,
+        policy: None,
+        actor: "policy:act".to_owned(),
+        labels: Labels::from_iter([("runbook", runbook), ("about", word)]),
+        annotations: Labels::empty(),
+    })
+}
 
 /// Kinds whose records [`Flow::restore`] wants.
 pub fn kinds() -> Vec<Kind> {
@@ -200,8 +222,17 @@ impl Flow {
                 });
             }
         }
+        let resolved: Vec<CaseId> = batch
+            .events
+            .iter()
+            .filter(|event| event.kind == "resolved" && event.subject.kind == "case")
+            .filter_map(|event| event.subject.id.parse().ok())
+            .collect();
         outcome.batch.append(batch);
         outcome.why.extend(why.into_iter().map(Why::Page));
+        for case in resolved {
+            self.run(now, RunEvent::Cleared { case }, ids, outcome);
+        }
     }
 
     fn run(
@@ -227,8 +258,12 @@ impl Flow {
                     .is_some_and(|record| record.state.ended())
             })
             .collect();
+        let told: Vec<NewCase> = batch.events.iter().filter_map(worth_a_case).collect();
         outcome.batch.append(batch);
         outcome.why.extend(why.into_iter().map(Why::Run));
+        for case in told {
+            self.page(now, PagerEvent::OpenCase(case), ids, outcome);
+        }
         for run in ended {
             self.run_ended(now, run, ids, outcome);
         }
@@ -260,11 +295,16 @@ impl Flow {
             })
             .collect();
         let text = text.concat();
-        let automatic = match &self.automatic {
-            Automatic::Never => false,
-            Automatic::These(ids) => ids.contains(&view.runbook),
-            Automatic::All => true,
-        };
+        let earned = self.runs.record(run).and_then(|record| {
+            self.runs
+                .earned(&record.plan.runbook, &record.plan.runbook_hash)
+        });
+        let automatic = earned.is_some()
+            || match &self.automatic {
+                Automatic::Never => false,
+                Automatic::These(ids) => ids.contains(&view.runbook),
+                Automatic::All => true,
+            };
         self.page(now, PagerEvent::ContextReady { case, text }, ids, outcome);
         if automatic
             && self

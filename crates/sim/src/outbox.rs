@@ -98,6 +98,7 @@ fn millis(milliseconds: i64) -> SignedDuration {
 fn step(delivery: &Delivery, outcome: StepOutcome, text: &str, duration_ms: u64) -> Performed {
     let output = Output::new(text, "");
     let result = StepResult {
+        secrets: BTreeMap::new(),
         outcome,
         output,
         duration_ms,
@@ -342,6 +343,7 @@ impl World {
         if !self.outside.spool.contains_key(&key) {
             let (outcome, text) = self.shell(&payload);
             let result = StepResult {
+                secrets: BTreeMap::new(),
                 outcome,
                 output: Output::new(&text, ""),
                 duration_ms: took as u64,

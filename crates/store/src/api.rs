@@ -9,6 +9,7 @@ use bellwether_model::DeliveryId;
 use bellwether_model::state::{Batch, Delivery, DeliveryState, Event, Kind, Record, Subject};
 use jiff::Timestamp;
 
+use crate::chain::ChainRow;
 use crate::error::StoreError;
 
 /// A boxed future, so that [`Store`] can be a trait object.
@@ -158,6 +159,9 @@ pub trait Store: Send + Sync {
 
     /// Entries of the timeline.
     fn events(&self, filter: EventFilter) -> BoxFuture<'_, Result<Vec<Event>, StoreError>>;
+
+    /// Rows of the timeline's chain with a greater `seq`, oldest first; see [`ChainCheck`](crate::ChainCheck).
+    fn chain(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<ChainRow>, StoreError>>;
 
     /// Takes a lease that is free, has run out, or is held by the same holder (whose earlier fences become stale).
     /// `None`: somebody else holds it.

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::api::{
     Begin, BoxFuture, Committed, DeliveryFilter, EventFilter, Fence, Lease, Stats, Store,
 };
+use crate::chain::ChainRow;
 use crate::conn::{Conn, DbError, DbErrorKind};
 use crate::error::{Blame, StoreError};
 use crate::ops::{Answer, Fail, Request, commit_all, perform};
@@ -368,6 +369,17 @@ impl<T: Queued + Send + Sync> Store for T {
             Request::Events(filter),
             |answer| match answer {
                 Answer::Events(found) => Some(found),
+                _ => None,
+            },
+        )
+    }
+
+    fn chain(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<ChainRow>, StoreError>> {
+        ask(
+            &self.client().reads,
+            Request::Chain(after, limit),
+            |answer| match answer {
+                Answer::Chain(found) => Some(found),
                 _ => None,
             },
         )

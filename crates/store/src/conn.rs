@@ -97,6 +97,14 @@ impl Row {
         }
     }
 
+    /// As [`Row::text`], where there may be none.
+    pub(crate) fn opt_text(&mut self, index: usize) -> Result<Option<String>, DbError> {
+        match self.0.get(index) {
+            Some(Val::Null) => Ok(None),
+            _ => self.text(index).map(Some),
+        }
+    }
+
     /// Moves a text out of the row.
     pub(crate) fn text(&mut self, index: usize) -> Result<String, DbError> {
         match self.0.get_mut(index) {

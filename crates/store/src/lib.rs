@@ -16,6 +16,7 @@
 //! could repeat an effect, and the clock: every `now` is handed in.
 
 mod api;
+mod chain;
 mod client;
 mod conn;
 mod error;
@@ -30,6 +31,7 @@ mod sqlite;
 pub use api::{
     Begin, BoxFuture, Committed, DeliveryFilter, EventFilter, Fence, Lease, Stats, Store,
 };
+pub use chain::{ChainCheck, ChainFault, ChainRow, GENESIS, chain_hash};
 pub use error::{Blame, StoreError};
 pub use memory::MemoryStore;
 pub use postgres::PostgresStore;

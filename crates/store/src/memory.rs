@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use crate::api::{
     Begin, BoxFuture, Committed, DeliveryFilter, EventFilter, Fence, Lease, Stats, Store,
 };
+use crate::chain::{ChainRow, GENESIS, chain_hash, content_of};
 use crate::error::{Blame, StoreError};
 use crate::prepare;
 
@@ -170,6 +171,24 @@ impl Store for MemoryStore {
         let mut found = self.lock().list(&filter);
         found.retain(|delivery| delivery.lease_until.is_none_or(|until| until <= now));
         now_ready(Ok(found))
+    }
+
+    fn chain(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<ChainRow>, StoreError>> {
+        let inner = self.lock();
+        let mut before = GENESIS.to_owned();
+        let mut rows = Vec::new();
+        for event in &inner.events {
+            let content = content_of(event.seq, &event.new);
+            before = chain_hash(&before, &content);
+            if event.seq > after && rows.len() < limit as usize {
+                rows.push(ChainRow {
+                    seq: event.seq,
+                    content,
+                    hash: Some(before.clone()),
+                });
+            }
+        }
+        now_ready(Ok(rows))
     }
 
     fn events(&self, filter: EventFilter) -> BoxFuture<'_, Result<Vec<Event>, StoreError>> {

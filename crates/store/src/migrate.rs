@@ -5,7 +5,10 @@ use crate::error::StoreError;
 use crate::ops::Fail;
 
 /// All steps in order; a step that was released never changes.
-const STEPS: [(u32, &str); 1] = [(1, include_str!("migrations/0001_state.sql"))];
+const STEPS: [(u32, &str); 2] = [
+    (1, include_str!("migrations/0001_state.sql")),
+    (2, include_str!("migrations/0002_chain.sql")),
+];
 
 /// The schema this version writes.
 pub(crate) const SCHEMA_VERSION: u32 = STEPS[STEPS.len() - 1].0;

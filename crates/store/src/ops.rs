@@ -12,6 +12,7 @@ use bellwether_model::state::{
 use jiff::Timestamp;
 
 use crate::api::{Begin, Committed, DeliveryFilter, EventFilter, Fence, Lease, Stats};
+use crate::chain::{ChainRow, GENESIS, chain_hash, content_of};
 use crate::conn::{Conn, DbError, Engine, Row, Val};
 use crate::error::StoreError;
 use crate::migrate;
@@ -46,6 +47,7 @@ pub(crate) enum Request {
     Delivery(DeliveryId),
     Recover(Timestamp),
     Events(EventFilter),
+    Chain(u64, u32),
     Stats,
     Backup(PathBuf),
 }
@@ -57,6 +59,7 @@ pub(crate) enum Answer {
     Records(Vec<Record>),
     Deliveries(Vec<Delivery>),
     Events(Vec<Event>),
+    Chain(Vec<ChainRow>),
     Lease(Option<Lease>),
     Stats(Stats),
     Done,
@@ -146,6 +149,14 @@ pub(crate) async fn perform<C: Conn>(conn: &mut C, request: &Request) -> Result<
         Request::Events(filter) => {
             let (sql, params) = events_query(filter);
             Answer::Events(list(conn, &sql, params, rows::event).await?)
+        }
+        Request::Chain(after, limit) => {
+            let sql = format!(
+                "select {}, hash from event where seq > $1 order by seq limit $2",
+                rows::EVENT
+            );
+            let params = vec![rows::signed(*after).into(), i64::from(*limit).into()];
+            Answer::Chain(list(conn, &sql, params, rows::chain_row).await?)
         }
         Request::Stats => Answer::Stats(stats(conn).await?),
         // Engines that can do it take it out before it comes here.
@@ -386,8 +397,8 @@ fn update_params(update: &DeliveryUpdate) -> Vec<Val> {
 }
 
 async fn add_events<C: Conn>(conn: &mut C, events: Vec<&NewEvent>) -> Result<Vec<u64>, Fail> {
-    const INSERT: &str = "insert into event (seq, at, subject_kind, subject_id, kind, actor, text, data) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8)";
+    const INSERT: &str = "insert into event (seq, at, subject_kind, subject_id, kind, actor, text, data, hash) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     if events.is_empty() {
         return Ok(Vec::new());
     }
@@ -404,10 +415,23 @@ async fn add_events<C: Conn>(conn: &mut C, events: Vec<&NewEvent>) -> Result<Vec
     };
     let first = u64::try_from(last - count + 1).unwrap_or(1);
     let seqs: Vec<u64> = (first..).take(events.len()).collect();
-    let statements = seqs
-        .iter()
-        .zip(events)
-        .map(|(seq, new)| (INSERT, rows::new_event(*seq, new)));
+    // The counter's row is ours until the transaction ends, so nobody writes an event in between.
+    let mut before = conn
+        .query(
+            "select hash from event where seq = $1 and hash is not null",
+            vec![rows::signed(first.saturating_sub(1)).into()],
+        )
+        .await?;
+    let mut before = match before.first_mut() {
+        Some(row) => row.text(0)?,
+        None => GENESIS.to_owned(),
+    };
+    let statements = seqs.iter().zip(events).map(|(seq, new)| {
+        before = chain_hash(&before, &content_of(*seq, new));
+        let mut params = rows::new_event(*seq, new);
+        params.push(before.as_str().into());
+        (INSERT, params)
+    });
     conn.query_many(statements.collect()).await?;
     Ok(seqs)
 }

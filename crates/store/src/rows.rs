@@ -6,6 +6,7 @@ use bellwether_model::state::{
 };
 use serde_json::Value;
 
+use crate::chain::ChainRow;
 use crate::conn::{DbError, Row, Val};
 use crate::prepare::{nanos, time};
 
@@ -169,5 +170,27 @@ pub(crate) fn event(mut row: Row) -> Result<Event, DbError> {
             text: row.text(6)?,
             data: json(&row.text(7)?)?,
         },
+    })
+}
+
+pub(crate) fn chain_row(mut row: Row) -> Result<ChainRow, DbError> {
+    let (seq, at) = (unsigned(row.int(0)?), row.int(1)?);
+    let texts = [
+        row.text(2)?,
+        row.text(3)?,
+        row.text(4)?,
+        row.text(5)?,
+        row.text(6)?,
+        row.text(7)?,
+    ];
+    let [subject_kind, subject_id, kind, actor, text, data] = &texts;
+    Ok(ChainRow {
+        seq,
+        content: crate::chain::content(
+            seq,
+            at,
+            [subject_kind, subject_id, kind, actor, text, data],
+        ),
+        hash: row.opt_text(8)?,
     })
 }

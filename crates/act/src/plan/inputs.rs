@@ -41,6 +41,8 @@ pub fn input_queries(runbook: &Runbook, given: &GivenInputs) -> Vec<InputQuery> 
             known.insert(input.name.clone(), default.clone());
         }
     }
+    let more = super::targets::queries(runbook, &known).into_iter();
+    queries.extend(more.map(|(input, query)| InputQuery { input, query }));
     queries
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::substitute::{self, BodyForm};
 use super::{
     Action, GivenInputs, Part, Plan, PlannedApproval, PlannedLimits, PlannedStep, PlannedVerify,
-    inputs,
+    inputs, targets, words,
 };
 use crate::runbook::{
     Effect, InputType, Lang, Runbook, SectionKind, Step, VERIFY_WITHIN, braced_names, parse_http,
@@ -19,6 +19,7 @@ use crate::runbook::{
 pub(super) fn plan(runbook: &Runbook, given: &GivenInputs, part: &Part, now: Timestamp) -> Plan {
     let mut resolver = Resolver {
         runbook,
+        given,
         values: BTreeMap::new(),
         secrets: BTreeMap::new(),
         problems: Vec::new(),
@@ -27,10 +28,10 @@ pub(super) fn plan(runbook: &Runbook, given: &GivenInputs, part: &Part, now: Tim
     let common_undo = resolver.common_undo(part);
     let used = resolver.used_inputs(&chosen, &common_undo);
     resolver.resolve_inputs(given, &used);
-    let steps: Vec<PlannedStep> = chosen
-        .iter()
-        .filter_map(|step| resolver.planned_with_helpers(step))
-        .collect();
+    let mut steps: Vec<PlannedStep> = Vec::new();
+    for step in &chosen {
+        resolver.planned_on_targets(step, &mut steps);
+    }
     let changes = steps.iter().any(|step| step.effect == Effect::Change);
     let undo = if changes {
         common_undo
@@ -66,18 +67,21 @@ pub(super) fn plan(runbook: &Runbook, given: &GivenInputs, part: &Part, now: Tim
         approval,
         digest: String::new(),
         planned_at: now,
+        braked: None,
         problems: resolver.problems,
     };
     plan.digest = plan.compute_digest();
+    targets::check(runbook, given, &mut plan, now);
     plan
 }
 
-struct Resolver<'a> {
-    runbook: &'a Runbook,
-    values: BTreeMap<String, String>,
+pub(super) struct Resolver<'a> {
+    pub(super) runbook: &'a Runbook,
+    pub(super) given: &'a GivenInputs,
+    pub(super) values: BTreeMap<String, String>,
     /// Inputs that are references to secrets.
     secrets: BTreeMap<String, String>,
-    problems: Vec<Problem>,
+    pub(super) problems: Vec<Problem>,
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -94,7 +98,7 @@ impl<'a> Resolver<'a> {
         )
     }
 
-    fn fail(&mut self, step: &Step, message: impl Into<String>) {
+    pub(super) fn fail(&mut self, step: &Step, message: impl Into<String>) {
         let problem = self.at(step, message);
         self.problems.push(problem);
     }
@@ -224,6 +228,7 @@ impl<'a> Resolver<'a> {
         let mut used: Vec<String> = Vec::new();
         let mut add = |step: &Step| {
             used.extend(step.uses.iter().cloned());
+            used.extend(braced_names(&step.target));
             if is_shell(step) {
                 let named = self.runbook.inputs.iter().filter(|input| {
                     let variable = variable_of(&input.name);
@@ -253,6 +258,13 @@ impl<'a> Resolver<'a> {
                     .iter()
                     .flat_map(|lock| braced_names(lock)),
             );
+            used.extend(
+                self.runbook
+                    .limits
+                    .fleet
+                    .iter()
+                    .flat_map(|fleet| braced_names(fleet)),
+            );
         }
         used.sort();
         used.dedup();
@@ -274,7 +286,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn planned_with_helpers(&mut self, step: &Step) -> Option<PlannedStep> {
+    pub(super) fn planned_with_helpers(&mut self, step: &Step) -> Option<PlannedStep> {
         let mut planned = self.planned(step)?;
         if let Some(undo) = self.undo_of(step) {
             planned.undo = self.planned(undo).map(Box::new);
@@ -332,7 +344,8 @@ impl<'a> Resolver<'a> {
             hash: step.hash.clone(),
             line: step.place.line,
             effect: step.effect_or_change(),
-            target: step.target.clone(),
+            target: substitute::plain(&step.target, &self.values)
+                .unwrap_or_else(|_| step.target.clone()),
             action,
             timeout_ms: millis(step.timeout_or_default()),
             grace_ms: millis(step.grace_or_default()),
@@ -344,8 +357,11 @@ impl<'a> Resolver<'a> {
             verify,
             probe: None,
             undo: None,
-            approve: step.approve,
+            approve: step.approve || self.needs_second_person(step),
             confirm: step.confirm,
+            wave: None,
+            pause_ms: 0,
+            native: None,
         })
     }
 
@@ -395,6 +411,67 @@ impl<'a> Resolver<'a> {
                 query: substitute::promql(&step.body, values)?,
             }),
             Lang::Http => http(&step.body, values),
+            Lang::Kubectl => {
+                let (line, input) = step.body.split_once("\n\n").unwrap_or((&step.body, ""));
+                let mut words = vec!["kubectl".to_owned()];
+                let target = substitute::plain(&step.target, values)?;
+                if let Some(place) = target.strip_prefix("kube:") {
+                    let (context, namespace) = place.split_once('/').unwrap_or((place, ""));
+                    words.extend(["--context".to_owned(), context.to_owned()]);
+                    if !namespace.is_empty() {
+                        words.extend(["--namespace".to_owned(), namespace.to_owned()]);
+                    }
+                }
+                let given = words::words(line, values)?;
+                words.extend(given.into_iter().skip_while(|word| word == "kubectl"));
+                let input = substitute::http_body(input.trim_start(), BodyForm::Text, values)?;
+                if input.contains('{') || input.is_empty() {
+                    return Ok(Action::Program {
+                        words,
+                        input,
+                        env: BTreeMap::new(),
+                    });
+                }
+                refuse_lines(&step.body, values)?;
+                Ok(Action::Program {
+                    words,
+                    input,
+                    env: BTreeMap::new(),
+                })
+            }
+            Lang::Terraform => {
+                let (folder, more) = step.body.split_once('\n').unwrap_or((&step.body, ""));
+                let folder = substitute::plain(folder.trim(), values)?;
+                let mut words = vec!["terraform".to_owned(), format!("-chdir={folder}")];
+                words.extend(["plan", "-input=false", "-no-color"].map(str::to_owned));
+                words.extend(words::words(more, values)?);
+                Ok(Action::Program {
+                    words,
+                    input: String::new(),
+                    env: BTreeMap::from([("TF_IN_AUTOMATION".to_owned(), "1".to_owned())]),
+                })
+            }
+            Lang::Ansible | Lang::Chef => {
+                let program = if step.lang == Lang::Chef {
+                    "chef-client"
+                } else {
+                    "ansible-playbook"
+                };
+                let mut all = vec![program.to_owned()];
+                let given = words::words(&step.body, values)?;
+                all.extend(given.into_iter().skip_while(|word| word == program));
+                Ok(Action::Program {
+                    words: all,
+                    input: String::new(),
+                    env: BTreeMap::new(),
+                })
+            }
+            Lang::Chat => Ok(Action::Chat {
+                text: substitute::plain(&step.body, values)?,
+            }),
+            Lang::Sql if !step.target.starts_with("sql:") => {
+                Err("it does not say on which database: target=sql:NAME".to_owned())
+            }
             Lang::Sql => {
                 let (body, params) = substitute::sql(&step.body, values)?;
                 Ok(Action::Sql { body, params })
@@ -410,6 +487,7 @@ impl<'a> Resolver<'a> {
             cooldown_ms: limits.cooldown.map(millis),
             deadline_ms: limits.deadline.map(millis),
             max_targets: limits.max_targets,
+            when_locked: limits.when_locked,
         };
         if changes {
             let template = limits
@@ -427,6 +505,21 @@ impl<'a> Resolver<'a> {
             }
         }
         planned
+    }
+}
+
+/// A value with several lines could add keys to a manifest.
+fn refuse_lines(body: &str, values: &BTreeMap<String, String>) -> Result<(), String> {
+    let used = braced_names(body);
+    let many = values.iter().find(|(name, value)| {
+        used.contains(name)
+            && value.contains(['\n', '\r', '"', '\'', '{', '}', '#', ':', '&', '*', '!'])
+    });
+    match many {
+        Some((name, value)) => Err(format!(
+            "{{{{{name}}}}} in a manifest: {value:?} has characters that mean something there"
+        )),
+        None => Ok(()),
     }
 }
 

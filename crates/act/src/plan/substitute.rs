@@ -8,7 +8,7 @@ use regex::Regex;
 
 use crate::runbook::variable_of;
 
-type Values = BTreeMap<String, String>;
+pub(super) type Values = BTreeMap<String, String>;
 
 static BRACED: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\{\{\s*([A-Za-z_][A-Za-z0-9_-]*)\s*\}\}").expect("a fixed pattern")

@@ -9,7 +9,7 @@ use bellwether_yaml::{MapReader, Node, parse};
 use regex::Regex;
 
 use super::shell::{is_reserved, variable_of};
-use super::{ApprovalRule, INPUTS_MAX, Input, InputType, Limits, Place};
+use super::{ApprovalRule, Batch, INPUTS_MAX, Input, InputType, Limits, Place, WhenLocked};
 
 /// What the front matter says. Everything is optional.
 #[derive(Clone, Debug, Default)]
@@ -265,6 +265,47 @@ fn read_limits(node: &Node, problems: &mut Problems) -> Limits {
     if let Some(number) = map.integer("max_targets") {
         limits.max_targets = u32::try_from(number).ok();
     }
+    limits.pause_between = map.duration("pause_between");
+    limits.fleet = map.text("fleet");
+    if let Some(node) = map.take("batch") {
+        let text = node.as_text().unwrap_or_default();
+        limits.batch = match (percent(text), text.parse::<u32>()) {
+            (Some(share), _) => Some(Batch::Percent(share)),
+            (None, Ok(count @ 1..)) => Some(Batch::Targets(count)),
+            _ => {
+                let problem = node.error(format!("batch: {text:?} is not a number of targets"));
+                map.problems().push(problem.with_hint("write 2 or 10%"));
+                None
+            }
+        };
+    }
+    for key in ["max_unhealthy", "max_percent"] {
+        let Some(node) = map.take(key) else { continue };
+        let text = node.as_text().unwrap_or_default();
+        match percent(text) {
+            Some(share) if key == "max_unhealthy" => limits.max_unhealthy = share / 100.0,
+            Some(share) => limits.max_percent = Some(share / 100.0),
+            None => {
+                let problem = node.error(format!("{key}: {text:?} is not a share such as 30%"));
+                map.problems().push(problem);
+            }
+        }
+    }
+    if let Some(node) = map.take("when_locked") {
+        match node.as_text() {
+            Some("queue") => limits.when_locked = WhenLocked::Queue,
+            Some("reject") => limits.when_locked = WhenLocked::Reject,
+            Some("replace") => limits.when_locked = WhenLocked::Replace,
+            _ => {
+                let problem = node.error("when_locked must be queue, reject or replace");
+                map.problems().push(problem);
+            }
+        }
+    }
+    if limits.max_percent.is_some() && limits.fleet.is_none() {
+        let problem = node.error("max_percent needs fleet: a query with one sample per member");
+        map.problems().push(problem);
+    }
     if let Some(runs) = map.take("runs") {
         let text = runs.as_text().unwrap_or_default();
         limits.runs = text.split_once('/').and_then(|(n, window)| {
@@ -279,6 +320,12 @@ fn read_limits(node: &Node, problems: &mut Problems) -> Limits {
     }
     map.finish();
     limits
+}
+
+/// `30%` as 30.
+fn percent(text: &str) -> Option<f64> {
+    let share: f64 = text.trim().strip_suffix('%')?.trim().parse().ok()?;
+    (0.0..=100.0).contains(&share).then_some(share)
 }
 
 fn read_approve(node: &Node, problems: &mut Problems) -> Option<ApprovalRule> {

@@ -148,6 +148,11 @@ fn read_language(word: &str, body: &str) -> Reading {
         "http" => step(Lang::Http),
         "sql" | "postgresql" | "pgsql" => step(Lang::Sql),
         "manual" => step(Lang::Manual),
+        "kubectl" => step(Lang::Kubectl),
+        "terraform-apply" => step(Lang::Terraform),
+        "ansible-playbook" => step(Lang::Ansible),
+        "chef-client" => step(Lang::Chef),
+        "chat" => step(Lang::Chat),
         "" if looks_like_commands(body) => step(Lang::Bash),
         _ => Reading::Text,
     }
@@ -344,6 +349,12 @@ impl Builder {
                 step.verify
                     .iter()
                     .flat_map(|v| super::braced_names(&v.query)),
+            )
+            .chain(super::braced_names(&step.target))
+            .chain(
+                step.primary
+                    .iter()
+                    .flat_map(|query| super::braced_names(query)),
             )
             .filter(|name| self.declared.contains(name))
             .collect();

@@ -377,7 +377,7 @@ fn is_variable_name(text: &str) -> bool {
 }
 
 /// Whether commands need a terminal and a person.
-pub(super) fn is_interactive(body: &str) -> bool {
+pub(crate) fn is_interactive(body: &str) -> bool {
     let heredoc = body.contains("<<");
     body.lines().any(|line| {
         let line = line.trim();

@@ -16,16 +16,18 @@ use super::{Capture, CaptureAs, Effect, Lang, Origin, Place, SectionKind, Step, 
 use crate::digest::digest_of;
 
 /// Attributes of a step's info string.
-const ATTRIBUTES: [&str; 18] = [
+const ATTRIBUTES: [&str; 20] = [
     "approve",
     "capture",
     "confirm",
+    "destructive",
     "effect",
     "expect",
     "grace",
     "id",
     "idempotent",
     "ok",
+    "primary",
     "probe",
     "retries",
     "skip",
@@ -100,7 +102,9 @@ pub(super) fn finish_step(
         Some(_) => (read.reference("undo", references), false),
         None => (None, false),
     };
-    let idempotent = read.flag("idempotent");
+    // Convergent by their nature: a second run finds nothing to do.
+    let convergent = matches!(lang, Lang::Ansible | Lang::Chef);
+    let idempotent = read.flag("idempotent") || convergent;
     let step = Step {
         named: id.is_some(),
         id: id.unwrap_or_default(),
@@ -108,7 +112,7 @@ pub(super) fn finish_step(
         section: 0,
         kind: SectionKind::Other,
         effect: read.effect(lang, &body),
-        target: read.text("target").unwrap_or_else(|| "local".to_owned()),
+        target: read.target(),
         timeout: read.duration("timeout"),
         grace: read.duration("grace"),
         retries: read.retries(idempotent),
@@ -121,6 +125,8 @@ pub(super) fn finish_step(
         verify: read.verify(lang, &body),
         approve: read.flag("approve"),
         confirm: read.flag("confirm"),
+        destructive: read.flag("destructive"),
+        primary: read.text("primary"),
         is_undo,
         lang,
         body,
@@ -238,6 +244,20 @@ impl Reader<'_> {
         Some(id)
     }
 
+    fn target(&mut self) -> String {
+        let Some(target) = self.text("target") else {
+            return "local".to_owned();
+        };
+        let known = ["ssh:", "kube:", "sql:", "http:", "chat:"];
+        if target != "local" && !known.iter().any(|scheme| target.starts_with(scheme)) {
+            self.fault(
+                "target",
+                format!("target {target:?}: local, ssh:HOST, kube:CONTEXT/NAMESPACE, sql:NAME or chat:NAME"),
+            );
+        }
+        target
+    }
+
     fn duration(&mut self, key: &str) -> Option<Duration> {
         let text = self.text(key)?;
         match parse_duration(&text) {
@@ -256,7 +276,13 @@ impl Reader<'_> {
     fn effect(&mut self, lang: Lang, body: &str) -> Option<Effect> {
         let declared = self.text("effect");
         let known = match lang {
-            Lang::Promql => Some(Effect::Read),
+            Lang::Promql | Lang::Chat => Some(Effect::Read),
+            Lang::Kubectl => Some(if crate::plan::kubectl_reads(body) {
+                Effect::Read
+            } else {
+                Effect::Change
+            }),
+            Lang::Terraform | Lang::Ansible | Lang::Chef => Some(Effect::Change),
             Lang::Http => parse_http(body)
                 .ok()
                 .map(|request| match request.method.as_str() {

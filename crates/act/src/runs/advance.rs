@@ -19,6 +19,11 @@ const UNKNOWN_ATTEMPTS_MAX: u32 = 3;
 /// How long one check of a verify query may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 
+const NO_LONGER_NEEDED: &str = "no longer needed: what it was to fix has ended";
+
+/// How often a run that waits for its turn looks again.
+const QUEUE_POLL: Duration = Duration::from_secs(15);
+
 /// What an index of a run's steps needs next.
 enum Next {
     /// Something changed: look again.
@@ -45,6 +50,22 @@ impl Runs {
             RunState::WaitingApproval => {
                 if approval_ran_out(run, turn.now) {
                     self.end(id, RunState::Expired, "nobody approved it in time", turn);
+                }
+                Next::Rest
+            }
+            RunState::Queued if run.cancelling => {
+                self.end(id, RunState::Cancelled, "", turn);
+                Next::Rest
+            }
+            RunState::Queued if run.cleared => {
+                self.end(id, RunState::Cancelled, NO_LONGER_NEEDED, turn);
+                Next::Rest
+            }
+            RunState::Queued => {
+                if run.approve_until.is_some_and(|until| turn.now >= until) {
+                    self.end(id, RunState::Expired, "its turn did not come in time", turn);
+                } else if self.leave_queue(id, turn) {
+                    return Next::Again;
                 }
                 Next::Rest
             }
@@ -127,6 +148,10 @@ impl Runs {
             .iter()
             .filter(|step| step.state == StepState::Failed)
             .count();
+        if changes && failed > 0 && busy > 0 {
+            // Others of its wave end by themselves; nothing further is begun.
+            return Next::Rest;
+        }
         if busy == 0 && changes && failed > 0 {
             let why = fail_reason(run, steps);
             self.end(id, RunState::Failed, &why, turn);
@@ -143,7 +168,15 @@ impl Runs {
             }
             Some(index) if !overdue => {
                 let captures = run.plan.steps.iter().any(|step| step.capture.is_some());
-                let room = if changes || captures {
+                let wave =
+                    |step: &StepRecord| step.planned(&run.plan).and_then(|planned| planned.wave);
+                let next = wave(&steps[index]);
+                let together = next.is_some()
+                    && steps
+                        .iter()
+                        .filter(|step| step.in_flight() || step.state == StepState::Verifying)
+                        .all(|step| wave(step) == next);
+                let room = if (changes || captures) && !together {
                     1
                 } else {
                     self.settings.parallel_reads.max(1)
@@ -310,7 +343,18 @@ impl Runs {
             turn.because(Reason::Waiting);
             return Next::Rest;
         }
+        if planned.pause_ms > 0 && step.attempt == 0 && step.not_before.is_none() {
+            let until = turn.now + Duration::from_millis(planned.pause_ms);
+            self.step_mut(id, index).not_before = Some(until);
+            turn.steps.insert((id, index));
+            turn.because(Reason::Waiting);
+            return Next::Rest;
+        }
         let change = planned.effect == Effect::Change && matches!(step.role, Role::Main { .. });
+        if change && run.cleared {
+            self.end(id, RunState::Cancelled, NO_LONGER_NEEDED, turn);
+            return Next::Rest;
+        }
         if change && self.brake.is_some() {
             turn.because(Reason::BrakeHeld);
             return Next::Rest;
@@ -330,7 +374,10 @@ impl Runs {
                 )
             } else {
                 (
-                    Need::Confirmation { step: step.clone() },
+                    Need::Confirmation {
+                        step: step.clone(),
+                        targets: run.plan.targets().len() as u32,
+                    },
                     Reason::WaitsForConfirmation,
                     "confirmed",
                 )
@@ -514,6 +561,8 @@ impl Runs {
         let steps = self.step_records(run.id);
         match run.state {
             RunState::WaitingApproval => run.approve_until,
+            // Its lock may be free while a pause or the brake stands against it.
+            RunState::Queued => run.approve_until.map(|until| until.min(now + QUEUE_POLL)),
             RunState::Running | RunState::Undoing => {
                 let of_steps = steps.iter().filter_map(|step| match step.state {
                     StepState::Intent | StepState::Started => step.lost_at,

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::record::{Brake, Lock, RunRecord};
 use super::turn::Turn;
 use super::{Automatic, BRAKE, LOCK, Reason, RunState, Runs, Trigger};
+use crate::ladder::Earned;
 use bellwether_model::state::{NewEvent, Subject};
 
 impl Runs {
@@ -58,11 +59,16 @@ impl Runs {
 
     /// Why a change may not begin without a tap, when it may not.
     pub(super) fn guard_automatic(&self, run: &RunRecord, now: Timestamp) -> Option<Reason> {
-        let allowed = match &self.settings.automatic {
-            Automatic::Never => false,
-            Automatic::These(ids) => ids.contains(&run.plan.runbook),
-            Automatic::All => true,
-        };
+        let earned = self.earned(&run.plan.runbook, &run.plan.runbook_hash);
+        let allowed = earned == Some(Earned::Automatic)
+            || match &self.settings.automatic {
+                Automatic::Never => false,
+                Automatic::These(ids) => ids.contains(&run.plan.runbook),
+                Automatic::All => true,
+            };
+        if run.plan.braked.is_some() {
+            return Some(Reason::FleetBrake);
+        }
         // What asks for a person anywhere is not automatic.
         let asks = run.plan.approval.is_some()
             || run
@@ -75,6 +81,17 @@ impl Runs {
         }
         let automatic =
             |other: &&RunRecord| other.trigger == Trigger::Automatic && other.plan.changes();
+        let day = now - Duration::from_hours(24);
+        let same = self.by_id.values().filter(automatic).filter(|other| {
+            other.plan.runbook == run.plan.runbook
+                && other.plan.limits.lock == run.plan.limits.lock
+                && other.plan.targets() == run.plan.targets()
+                && other.plan.inputs == run.plan.inputs
+                && other.began_at.is_some_and(|began| began > day)
+        });
+        if same.count() >= self.settings.same_fix_max as usize {
+            return Some(Reason::SameFixAgain);
+        }
         let since = now - self.settings.budget_window;
         let begun = self
             .by_id
@@ -87,7 +104,7 @@ impl Runs {
             .iter()
             .filter_map(|id| self.by_id.get(id))
             .filter(automatic)
-            .filter(|other| other.state != RunState::WaitingApproval)
+            .filter(|other| !matches!(other.state, RunState::WaitingApproval | RunState::Queued))
             .count();
         (begun >= self.settings.budget_runs as usize
             || open >= self.settings.budget_concurrent as usize)
@@ -125,6 +142,7 @@ impl Runs {
             && lock.holder == Some(id)
         {
             lock.holder = None;
+            turn.freed.insert(lock.name.clone());
             turn.batch.put(LOCK, &lock.name, &*lock, None);
         }
     }

@@ -6,16 +6,18 @@ use bellwether_model::{DeliveryId, RunId};
 use serde_json::json;
 
 use super::advance::to_json;
-use super::record::{Role, RunRecord, StepRecord};
+use super::record::{RunRecord, StepRecord};
 use super::turn::Turn;
 use super::{Reason, RunState, Runs, StepState};
-use crate::evidence::{EVIDENCE, Evidence};
 use crate::payload::{
-    CHANNEL_EXEC, CHANNEL_HTTP, CHANNEL_MANUAL, CHANNEL_PROMQL, CHANNEL_SQL, ExecPayload,
-    HttpPayload, ManualPayload, PromqlPayload, SqlPayload,
+    CHANNEL_CHAT, CHANNEL_EXEC, CHANNEL_HTTP, CHANNEL_MANUAL, CHANNEL_PROMQL, CHANNEL_SQL,
+    ChatPayload, ExecPayload, HttpPayload, ManualPayload, PromqlPayload, SqlPayload,
 };
 use crate::plan::{Action, PlannedStep};
-use crate::runbook::{Effect, variable_of};
+use crate::runbook::{CaptureAs, Effect, variable_of};
+
+/// Stands in a manifest for a name that is the same in every attempt of a step and in no other.
+const STEP_KEY: &str = "__STEP_KEY__";
 
 impl Runs {
     /// Puts a step (or its probe) into the outbox.
@@ -54,6 +56,8 @@ impl Runs {
                     body: body.clone(),
                     env,
                     secrets: secrets.clone(),
+                    words: Vec::new(),
+                    input: String::new(),
                     target: target.to_owned(),
                     timeout_ms: planned.timeout_ms,
                     grace_ms: planned.grace_ms,
@@ -102,10 +106,42 @@ impl Runs {
                     body: body.clone(),
                     params: params.clone(),
                     read_only: planned.effect == Effect::Read,
+                    json: matches!(&planned.capture, Some(capture) if capture.form == CaptureAs::Json),
                     timeout_ms: planned.timeout_ms,
                     fence: run.fence,
                 };
                 (CHANNEL_SQL, to_json(&payload))
+            }
+            Action::Program { words, input, env } => {
+                let mark = format!("bw-{}-{:03}", run.id.short().to_lowercase(), step.index);
+                let filled = |text: &String| text.replace(STEP_KEY, &mark);
+                let payload = ExecPayload {
+                    run: run_id,
+                    step: name,
+                    attempt,
+                    lang: "program".to_owned(),
+                    body: String::new(),
+                    env: env.clone(),
+                    secrets: std::collections::BTreeMap::new(),
+                    words: words.iter().map(filled).collect(),
+                    input: filled(input),
+                    target: target.to_owned(),
+                    timeout_ms: planned.timeout_ms,
+                    grace_ms: planned.grace_ms,
+                    fence: run.fence,
+                };
+                (CHANNEL_EXEC, to_json(&payload))
+            }
+            Action::Chat { text } => {
+                let payload = ChatPayload {
+                    run: run_id,
+                    step: name,
+                    attempt,
+                    room: target.strip_prefix("chat:").unwrap_or_default().to_owned(),
+                    text: text.clone(),
+                    timeout_ms: planned.timeout_ms,
+                };
+                (CHANNEL_CHAT, to_json(&payload))
             }
             Action::Manual { text } => {
                 let payload = ManualPayload {
@@ -153,6 +189,7 @@ impl Runs {
             RunState::Succeeded => ("run_succeeded", Reason::RunSucceeded, "succeeded"),
             RunState::Cancelled => ("run_cancelled", Reason::RunCancelled, "was stopped"),
             RunState::Expired => ("run_expired", Reason::RunExpired, "was not approved"),
+            RunState::Shadowed => ("run_shadowed", Reason::RunShadowed, "was only planned"),
             RunState::Undone => ("undo_finished", Reason::RunUndone, "was taken back"),
             _ => ("run_failed", Reason::RunFailed, "failed"),
         };
@@ -170,48 +207,5 @@ impl Runs {
             json!({"state": state, "why": run.why, "elapsed_ms": took, "part": run.plan.part});
         turn.event(run, kind, "system", text, data);
         self.count_evidence(id, turn);
-    }
-
-    fn count_evidence(&mut self, id: RunId, turn: &mut Turn<'_>) {
-        let steps = self.step_records(id);
-        let verified = steps.iter().any(|step| {
-            matches!(step.role, Role::Main { .. })
-                && step.checks.is_some()
-                && step.state == StepState::Succeeded
-        });
-        let Some(run) = self.by_id.get_mut(&id) else {
-            return;
-        };
-        let ended = matches!(run.state, RunState::Succeeded | RunState::Failed);
-        let undone = run.state == RunState::Undone;
-        if !run.plan.changes() || !(undone || (ended && !run.counted)) {
-            return;
-        }
-        let key = Evidence::record_id(&run.plan.runbook, &run.plan.runbook_hash);
-        let evidence = self
-            .evidence
-            .entry(key.clone())
-            .or_insert_with(|| Evidence::new(&run.plan.runbook, &run.plan.runbook_hash));
-        if undone {
-            evidence.undone += 1;
-        } else {
-            run.counted = true;
-            evidence.n += 1;
-            evidence.unknown += u32::from(run.had_unknown);
-            evidence.last = Some(turn.now);
-            if run.state == RunState::Succeeded {
-                if verified {
-                    evidence.ok += 1;
-                    evidence.last_ok = Some(turn.now);
-                } else {
-                    evidence.unverified += 1;
-                }
-                let people = run.approvals.iter().map(|approval| approval.actor.clone());
-                evidence
-                    .people
-                    .extend(people.filter(|actor| actor.starts_with("user:")));
-            }
-        }
-        turn.batch.put(EVIDENCE, &key, &*evidence, None);
     }
 }

@@ -33,8 +33,14 @@ pub enum Need {
     Approval,
     /// The approval of a step by another person.
     StepApproval { step: String },
-    /// The confirmation of a step.
-    Confirmation { step: String },
+    /// The confirmation of a step: the number of targets must be typed.
+    Confirmation {
+        step: String,
+        #[serde(default)]
+        targets: u32,
+    },
+    /// Another run holds the lock.
+    Lock { name: String },
     /// A manual step.
     Manual { step: String },
     /// Whether a step was done.
@@ -80,6 +86,20 @@ pub struct RunRecord {
     pub had_unknown: bool,
     /// Whether its end has been counted in the evidence.
     pub counted: bool,
+    /// The alerts that wanted it have ended.
+    #[serde(default)]
+    pub cleared: bool,
+    /// Who went past the second person, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlass>,
+}
+
+/// A rule that somebody went past, to be reviewed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakGlass {
+    pub actor: String,
+    pub at: Timestamp,
+    pub reason: String,
 }
 
 /// What a step record is for.
@@ -233,7 +253,12 @@ impl RunState {
     pub fn ended(self) -> bool {
         matches!(
             self,
-            Self::Succeeded | Self::Failed | Self::Cancelled | Self::Expired | Self::Undone
+            Self::Succeeded
+                | Self::Failed
+                | Self::Cancelled
+                | Self::Expired
+                | Self::Undone
+                | Self::Shadowed
         )
     }
 }

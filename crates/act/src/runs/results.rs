@@ -175,6 +175,7 @@ impl Runs {
             outcome,
             output,
             duration_ms,
+            secrets,
         } = result;
         let run = &self.by_id[&id];
         let Some(planned) = self.steps[&id][index].planned(&run.plan).cloned() else {
@@ -196,7 +197,7 @@ impl Runs {
         let (attempt, sha256) = (step.attempt, step.output.sha256.clone());
         let data = json!({
             "step": planned.id, "attempt": attempt, "outcome": outcome, "ok": verdict.is_ok(),
-            "duration_ms": duration_ms, "output_sha256": sha256, "output": excerpt(&step.output),
+            "duration_ms": duration_ms, "output_sha256": sha256, "output": excerpt(&step.output), "secrets": secrets,
         });
         let main = matches!(step.role, Role::Main { .. });
         let kind = if main {

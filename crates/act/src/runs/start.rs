@@ -6,11 +6,12 @@ use bellwether_model::{CaseId, RunId};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::record::{Approval, Need, Role, RunRecord, StepRecord};
+use super::record::{Approval, BreakGlass, Need, Role, RunRecord, StepRecord};
 use super::turn::Turn;
 use super::{Reason, RunState, Runs, StepState, Trigger};
 use crate::payload::Output;
 use crate::plan::{Plan, PlannedStep};
+use crate::runbook::WhenLocked;
 
 /// What [`super::RunEvent::Start`] carries.
 pub(super) struct Start {
@@ -59,6 +60,8 @@ impl Runs {
             why: String::new(),
             had_unknown: false,
             counted: false,
+            cleared: false,
+            break_glass: None,
             plan,
         };
         let changes = run.plan.changes();
@@ -69,6 +72,7 @@ impl Runs {
         } else if changes && trigger == Trigger::Automatic {
             self.guard_automatic(&run, turn.now)
                 .or_else(|| self.guard_change(&run, turn.now))
+                .filter(|reason| *reason != Reason::LockHeld || !queues(&run))
         } else {
             None
         };
@@ -88,8 +92,10 @@ impl Runs {
         self.by_id.insert(id, run);
         self.open.insert(id);
         turn.runs.insert(id);
-        if changes && trigger == Trigger::Automatic {
-            self.begin(id, POLICY_ACTOR, turn);
+        if trigger == Trigger::Shadow {
+            self.end(id, RunState::Shadowed, "", turn);
+        } else if changes && trigger == Trigger::Automatic {
+            self.begin_or_queue(id, POLICY_ACTOR, turn);
         } else if changes {
             turn.because(Reason::WaitsForApproval);
             let run = &self.by_id[&id];
@@ -114,13 +120,169 @@ impl Runs {
             })
     }
 
+    /// Begins a run, or lets it wait for its lock. The other guards have been asked.
+    fn begin_or_queue(&mut self, id: RunId, actor: &str, turn: &mut Turn<'_>) {
+        let held = |run: &RunRecord| self.guard_change(run, turn.now) == Some(Reason::LockHeld);
+        let Some(run) = self.by_id.get(&id).filter(|run| held(run)) else {
+            return self.begin(id, actor, turn);
+        };
+        let name = run.plan.limits.lock.clone().unwrap_or_default();
+        if run.plan.limits.when_locked == WhenLocked::Replace {
+            let waiting: Vec<RunId> = self
+                .queued(&name)
+                .filter(|other| other.plan.runbook == run.plan.runbook)
+                .map(|other| other.id)
+                .collect();
+            for other in waiting {
+                self.end(
+                    other,
+                    RunState::Cancelled,
+                    "a newer run took its place",
+                    turn,
+                );
+            }
+        }
+        let until = turn.now + self.settings.queue_ttl;
+        let Some(run) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        run.state = RunState::Queued;
+        run.approve_until = Some(until);
+        run.need = Some(Need::Lock { name: name.clone() });
+        run.approvals.push(Approval {
+            actor: actor.to_owned(),
+            at: turn.now,
+            digest: run.plan.digest.clone(),
+            step: None,
+            count: None,
+        });
+        turn.runs.insert(id);
+        turn.because(Reason::Queued);
+        let run = &self.by_id[&id];
+        let text = format!("{} waits for the lock {name:?}", run.plan.title);
+        turn.event(
+            run,
+            "run_queued",
+            actor,
+            text,
+            json!({"lock": name, "until": until}),
+        );
+    }
+
+    fn queued<'a>(&'a self, lock: &'a str) -> impl Iterator<Item = &'a RunRecord> {
+        let open = self.open.iter().filter_map(|id| self.by_id.get(id));
+        open.filter(move |run| {
+            run.state == RunState::Queued && run.plan.limits.lock.as_deref() == Some(lock)
+        })
+    }
+
+    /// Lets whoever waited longest for a lock that became free go on.
+    pub(super) fn next_in_queue(&mut self, turn: &mut Turn<'_>) {
+        while let Some(lock) = turn.freed.pop_first() {
+            let first = self.queued(&lock).map(|run| run.id).next();
+            if let Some(id) = first {
+                turn.runs.insert(id);
+                self.advance(id, turn);
+            }
+        }
+    }
+
+    /// Begins a run that waited for its lock, when it is its turn and nothing else stands against it.
+    pub(super) fn leave_queue(&mut self, id: RunId, turn: &mut Turn<'_>) -> bool {
+        let run = &self.by_id[&id];
+        let lock = run.plan.limits.lock.as_deref().unwrap_or_default();
+        let first = self.queued(lock).map(|run| run.id).next();
+        if first != Some(id) || self.guard_change(run, turn.now).is_some() {
+            return false;
+        }
+        let actor = run
+            .approvals
+            .last()
+            .map_or_else(|| run.started_by.clone(), |approval| approval.actor.clone());
+        self.begin(id, &actor, turn);
+        true
+    }
+
+    /// Whether the page's rule lets this person approve.
+    fn may_approve(&self, run: &RunRecord, actor: &str) -> bool {
+        let Some(rule) = run
+            .plan
+            .approval
+            .as_ref()
+            .filter(|rule| !rule.by.is_empty())
+        else {
+            return true;
+        };
+        let name = actor.strip_prefix("user:").unwrap_or(actor);
+        rule.by == name
+            || rule.by == actor
+            || self
+                .settings
+                .groups
+                .get(&rule.by)
+                .is_some_and(|group| group.contains(name))
+    }
+
+    /// Approves in spite of the rule about who; every other guard stands.
+    pub(super) fn break_glass(
+        &mut self,
+        id: RunId,
+        actor: &str,
+        digest: &str,
+        reason: &str,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(run) = self.by_id.get(&id) else {
+            return turn.because(Reason::NoSuchRun);
+        };
+        let step = matches!(run.need, Some(Need::StepApproval { .. }));
+        let refused = if run.plan.digest != digest {
+            Some(Reason::DigestMismatch)
+        } else if step {
+            None
+        } else if run.state != RunState::WaitingApproval || run.cancelling {
+            Some(Reason::NotWaiting)
+        } else {
+            self.guard_change(run, turn.now)
+                .filter(|reason| *reason != Reason::LockHeld || !queues(run))
+        };
+        if let Some(reason) = refused {
+            let run = run.clone();
+            return refuse_approval(&run, actor, reason, turn);
+        }
+        let Some(run) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        run.break_glass = Some(BreakGlass {
+            actor: actor.to_owned(),
+            at: turn.now,
+            reason: reason.to_owned(),
+        });
+        turn.runs.insert(id);
+        turn.because(Reason::BrokeGlass);
+        let run = &self.by_id[&id];
+        let text = format!("{}: {actor} broke the glass: {reason}", run.plan.title);
+        turn.event(
+            run,
+            "break_glass",
+            actor,
+            text,
+            json!({"reason": reason, "digest": digest}),
+        );
+        if step {
+            self.release_step(id, actor, None, turn);
+        } else {
+            self.begin_or_queue(id, actor, turn);
+        }
+    }
+
     /// Lets a run's steps begin. The guards have been asked; for a change, `actor`'s approval is recorded.
     fn begin(&mut self, id: RunId, actor: &str, turn: &mut Turn<'_>) {
         let fence = self.take_lock(id, turn);
         let Some(run) = self.by_id.get_mut(&id) else {
             return;
         };
-        if run.plan.changes() {
+        if run.plan.changes() && !run.approvals.iter().any(|approval| approval.step.is_none()) {
             run.approvals.push(Approval {
                 actor: actor.to_owned(),
                 at: turn.now,
@@ -173,11 +335,15 @@ impl Runs {
                         .is_some_and(|rule| rule.other_person);
                     (other && run.started_by == actor)
                         .then_some(Reason::SelfApproval)
-                        .or_else(|| self.guard_change(run, turn.now))
+                        .or_else(|| (!self.may_approve(run, actor)).then_some(Reason::NotAllowed))
+                        .or_else(|| {
+                            self.guard_change(run, turn.now)
+                                .filter(|reason| *reason != Reason::LockHeld || !queues(run))
+                        })
                 }
-                (RunState::Parked, Some(Need::StepApproval { .. })) => {
-                    (run.started_by == actor).then_some(Reason::SelfApproval)
-                }
+                (RunState::Parked, Some(Need::StepApproval { .. })) => (run.started_by == actor)
+                    .then_some(Reason::SelfApproval)
+                    .or_else(|| (!self.may_approve(run, actor)).then_some(Reason::NotAllowed)),
                 _ => Some(Reason::NotWaiting),
             }
         };
@@ -187,7 +353,7 @@ impl Runs {
             return;
         }
         if run.state == RunState::WaitingApproval {
-            self.begin(id, actor, turn);
+            self.begin_or_queue(id, actor, turn);
         } else {
             self.release_step(id, actor, None, turn);
         }
@@ -209,8 +375,9 @@ impl Runs {
         ) {
             return turn.because(Reason::NotWaiting);
         }
-        // Every step runs on one target so far.
-        if count.is_some_and(|count| count != 1) {
+        let targets = run.plan.targets().len() as u32;
+        // For one target a tap is enough; more must be counted by the one who confirms.
+        if count.map_or(targets > 1, |count| count != targets) {
             let run = run.clone();
             return refuse_approval(&run, actor, Reason::WrongCount, turn);
         }
@@ -276,6 +443,11 @@ impl Runs {
             json!({"reason": reason}),
         );
     }
+}
+
+/// Whether a run waits for a held lock.
+fn queues(run: &RunRecord) -> bool {
+    run.plan.limits.when_locked != WhenLocked::Reject
 }
 
 /// A step that has not been begun.

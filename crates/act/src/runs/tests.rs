@@ -1,4 +1,5 @@
 mod crash;
 mod flow;
 mod guards;
+mod ladder;
 mod world;

@@ -19,6 +19,8 @@ pub(super) struct Turn<'a> {
     /// Runs and steps whose record has changed.
     pub(super) runs: BTreeSet<RunId>,
     pub(super) steps: BTreeSet<(RunId, usize)>,
+    /// Locks that became free.
+    pub(super) freed: BTreeSet<String>,
 }
 
 impl<'a> Turn<'a> {
@@ -30,6 +32,7 @@ impl<'a> Turn<'a> {
             why: Vec::new(),
             runs: BTreeSet::new(),
             steps: BTreeSet::new(),
+            freed: BTreeSet::new(),
         }
     }
 

@@ -1,20 +1,15 @@
-//! Commands that ask a running server (and those about schedules and runbooks that need none).
+//! Commands that ask a running server (and those about schedules that need none).
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::ExitCode;
 
-use bellwether_act::{GivenInputs, Runbook as Page, plan};
 use bellwether_env::{Clock as _, SystemClock};
-use bellwether_model::Problems;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{complain, offline, say};
+use super::{complain, say};
 use crate::EXIT_BAD_INPUT;
-use crate::cli::{Page as PageCommand, Query, Runbook, ServerArgs};
+use crate::cli::{Page as PageCommand, Query, ServerArgs};
 use crate::client::{Client, ClientError};
-use crate::config::find_pages;
 
 fn answer(result: Result<Value, ClientError>, json: bool, show: impl FnOnce(&Value)) -> ExitCode {
     match result {
@@ -212,121 +207,4 @@ pub fn show_case(view: &Value) {
             text(event, "actor"),
         ));
     }
-}
-
-pub(super) async fn runbook(command: Runbook) -> ExitCode {
-    match command {
-        Runbook::Lint { paths, json } => lint(&paths, json),
-        Runbook::Show { file } => show_runbook(&file),
-        Runbook::Plan { file, inputs, part } => plan_runbook(&file, &inputs, &part),
-        Runbook::History { server } => answer(
-            Client::new(&server).get("/runs").await,
-            server.json,
-            |runs| {
-                for run in runs.as_array().into_iter().flatten() {
-                    say(format_args!(
-                        "{}  {:<16} {:<24} {}  by {}",
-                        text(run, "id"),
-                        text(run, "state"),
-                        text(run, "runbook"),
-                        text(run, "created_at"),
-                        text(run, "started_by"),
-                    ));
-                }
-            },
-        ),
-    }
-}
-
-fn lint(paths: &[std::path::PathBuf], json: bool) -> ExitCode {
-    let mut pages = Vec::new();
-    for path in paths {
-        match find_pages(path) {
-            Ok(found) => pages.extend(found),
-            Err(error) => {
-                complain(error);
-                return ExitCode::from(EXIT_BAD_INPUT);
-            }
-        }
-    }
-    let found = bellwether_act::lint(
-        pages
-            .iter()
-            .map(|(path, text)| (path.as_str(), text.as_str())),
-    );
-    offline::print_problems(&Problems(found), json, 1)
-}
-
-/// Reads one page; its problems are printed.
-fn read_page(file: &Path) -> Result<Page, ExitCode> {
-    let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        complain(format_args!("{name}: {error}"));
-        ExitCode::from(EXIT_BAD_INPUT)
-    })?;
-    let (page, problems) = Page::parse(&name, &text);
-    let code = offline::print_problems(&problems, false, 1);
-    page.ok_or(code)
-}
-
-fn show_runbook(file: &Path) -> ExitCode {
-    let page = match read_page(file) {
-        Ok(page) => page,
-        Err(code) => return code,
-    };
-    say(format_args!(
-        "{} ({}), content {}",
-        page.title,
-        page.id,
-        &page.hash[..page.hash.len().min(12)]
-    ));
-    for input in &page.inputs {
-        say(format_args!("  input {}", input.name));
-    }
-    for step in &page.steps {
-        say(format_args!(
-            "  {}:{}  {}  {:?}",
-            page.file, step.place.line, step.id, step.effect
-        ));
-    }
-    ExitCode::SUCCESS
-}
-
-fn plan_runbook(file: &Path, inputs: &[String], part: &str) -> ExitCode {
-    let page = match read_page(file) {
-        Ok(page) => page,
-        Err(code) => return code,
-    };
-    let mut values = BTreeMap::new();
-    for input in inputs {
-        let Some((name, value)) = input.split_once('=') else {
-            complain(format_args!("--input {input:?} is not NAME=VALUE"));
-            return ExitCode::from(EXIT_BAD_INPUT);
-        };
-        values.insert(name.to_owned(), value.to_owned());
-    }
-    let given = GivenInputs {
-        values,
-        ..GivenInputs::default()
-    };
-    let plan = plan(
-        &page,
-        &given,
-        &crate::http::api::part(part),
-        SystemClock::new().now(),
-    );
-    for (name, value) in &plan.inputs {
-        say(format_args!("{name} = {value}"));
-    }
-    for (number, step) in (1..).zip(&plan.steps) {
-        say(format_args!(
-            "{number}. {} [{:?}, {}]",
-            step.title, step.effect, step.target
-        ));
-        for line in step.body().lines() {
-            say(format_args!("     {line}"));
-        }
-    }
-    say(format_args!("digest {}", plan.digest));
-    offline::print_problems(&Problems(plan.problems), false, 1)
 }

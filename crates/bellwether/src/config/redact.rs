@@ -128,6 +128,11 @@ fn write(node: &Node, depth: usize, hide: bool, in_receiver: bool, out: &mut Str
             for (key, value) in entries {
                 let key = key.as_text().unwrap_or_default();
                 out.push_str(&format!("{:1$}{2}:", "", depth * 2, scalar(key, false)));
+                // Whoever knows the address may post there.
+                if key == "chats" {
+                    out.push_str(&format!(" {HIDDEN}\n"));
+                    continue;
+                }
                 let in_receiver = in_receiver || key == "receivers";
                 write(
                     value,

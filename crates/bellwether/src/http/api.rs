@@ -2,6 +2,7 @@
 
 mod cases;
 mod doc;
+mod ladder;
 mod misc;
 mod oncall;
 mod runs;
@@ -47,6 +48,7 @@ pub struct Endpoint {
 pub fn endpoints() -> Vec<Endpoint> {
     let mut all = cases::endpoints();
     all.extend(runs::endpoints());
+    all.extend(ladder::endpoints());
     all.extend(oncall::endpoints());
     all.extend(silences::endpoints());
     all.extend(misc::endpoints());

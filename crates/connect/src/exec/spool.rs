@@ -111,6 +111,19 @@ impl Spool {
         claimed.is_ok()
     }
 
+    /// Makes room for a supervisor in the place of one that is dead.
+    pub(super) fn forget_supervisor(&self) -> io::Result<()> {
+        match fs::remove_file(self.file("pid")) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Whether a supervisor has taken the right to run it.
+    pub(super) fn was_started(&self) -> bool {
+        fs::read_to_string(self.file("claim")).is_ok_and(|taker| taker == "started")
+    }
+
     /// Makes sure that the command never runs. `None`: the supervisor was faster.
     pub(super) fn give_up(&self, reason: &str) -> Option<ExecResult> {
         if !self.claim("given up") {
@@ -231,7 +244,7 @@ fn read_limited(path: &Path, limit: u64) -> Vec<u8> {
 }
 
 /// A folder name for a key: readable, without separators, and different for different keys.
-fn folder_name(key: &str) -> String {
+pub(super) fn folder_name(key: &str) -> String {
     let mut name = String::new();
     for byte in key.bytes() {
         match byte {

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::capture::Capture;
 use super::spool::{Identity, Spool};
-use super::{ExecOutcome, ExecResult, ExecSpec, Program};
+use super::{ExecOutcome, ExecResult, ExecSpec, Program, remote};
 use crate::redact::Redactor;
 
 /// Longest list of secrets on standard input.
@@ -57,11 +57,14 @@ fn run(spool: &Spool) -> io::Result<()> {
         .enable_all()
         .build()?;
     let result = runtime.block_on(run_step(spool, &spec, &secrets))?;
+    if let Some(result) = &result {
+        spool.write("exit", result)?;
+        if matches!(spec.program, Program::Ssh { .. }) {
+            runtime.block_on(remote::forget(&spec));
+        }
+    }
     // Pipes that a background process still holds must not keep us.
     runtime.shutdown_background();
-    if let Some(result) = result {
-        spool.write("exit", &result)?;
-    }
     Ok(())
 }
 
@@ -76,14 +79,15 @@ fn command(spool: &Spool, spec: &ExecSpec) -> io::Result<Command> {
     match &spec.program {
         Program::Bash(body) => shell("bash", &["-euo", "pipefail"], body),
         Program::Sh(body) => shell("sh", &["-eu"], body),
-        Program::Argv(argv) => {
-            let (program, arguments) = argv
+        Program::Argv { words, .. } => {
+            let (program, arguments) = words
                 .split_first()
                 .ok_or_else(|| io::Error::other("the command is empty"))?;
             let mut command = Command::new(program);
             command.args(arguments);
             Ok(command)
         }
+        Program::Ssh { .. } => Err(io::Error::other("runs on another host")),
     }
 }
 
@@ -98,6 +102,9 @@ async fn run_step(
         Arc::new(Mutex::new(Capture::new(spool, "stdout", &redactor)?)),
         Arc::new(Mutex::new(Capture::new(spool, "stderr", &redactor)?)),
     ];
+    if let Program::Ssh { .. } = &spec.program {
+        return run_there(spool, spec, secrets, captures).await;
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -111,7 +118,7 @@ async fn run_step(
         .envs(&spec.env)
         .envs(secrets.iter().map(|(name, value)| (name, value.expose())))
         .current_dir(spec.cwd.as_deref().unwrap_or(spool.path()))
-        .stdin(Stdio::null())
+        .stdin(input(spool, spec)?)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
@@ -158,19 +165,84 @@ async fn run_step(
         // A background process may hold the pipe for ever.
         drop(tokio::time::timeout(DRAIN, pump).await);
     }
-    let [stdout, stderr] = captures;
-    let finish = |capture: Arc<Mutex<Capture>>, name| {
+    result(spool, outcome, duration, &captures).map(Some)
+}
+
+fn result(
+    spool: &Spool,
+    outcome: ExecOutcome,
+    duration: Duration,
+    [stdout, stderr]: &[Arc<Mutex<Capture>>; 2],
+) -> io::Result<ExecResult> {
+    let finish = |capture: &Mutex<Capture>, name| {
         capture
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .finish(spool, name)
     };
-    Ok(Some(ExecResult {
+    Ok(ExecResult {
         outcome,
         stdout: finish(stdout, "stdout")?,
         stderr: finish(stderr, "stderr")?,
         duration_ms: duration.as_millis() as u64,
-    }))
+    })
+}
+
+/// Standard input of the command: a file, so that nobody has to feed it.
+fn input(spool: &Spool, spec: &ExecSpec) -> io::Result<Stdio> {
+    match &spec.program {
+        Program::Argv { input, .. } if !input.is_empty() => {
+            std::fs::write(spool.file("input"), input)?;
+            Ok(std::fs::File::open(spool.file("input"))?.into())
+        }
+        _ => Ok(Stdio::null()),
+    }
+}
+
+/// A step on another host. A supervisor that finds the claim of an earlier one only asks what became of it.
+async fn run_there(
+    spool: &Spool,
+    spec: &ExecSpec,
+    secrets: &BTreeMap<String, Secret>,
+    captures: [Arc<Mutex<Capture>>; 2],
+) -> io::Result<Option<ExecResult>> {
+    let attach = !spool.claim("started");
+    if attach && !spool.was_started() {
+        return Ok(None);
+    }
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let clock = SystemClock::new();
+    let started = clock.monotonic();
+    let there = remote::Remote {
+        spec,
+        secrets,
+        captures: captures.clone(),
+        attach,
+    };
+    let running = remote::run(&there);
+    tokio::pin!(running);
+    let mut cancelled = false;
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut running => break outcome?,
+            _ = terminate.recv(), if !cancelled => cancelled = true,
+            _ = interrupt.recv(), if !cancelled => cancelled = true,
+            _ = hang_up.recv() => continue,
+        }
+        remote::stop(spec).await;
+    };
+    let outcome = match outcome {
+        ExecOutcome::Exited { .. } | ExecOutcome::Signalled { .. } if cancelled => {
+            ExecOutcome::Cancelled
+        }
+        outcome => outcome,
+    };
+    let took = clock.monotonic().saturating_sub(started);
+    result(spool, outcome, took, &captures).map(Some)
 }
 
 fn of_status(status: ExitStatus) -> ExecOutcome {

@@ -238,6 +238,12 @@ Content-Type: application/json
             max_targets: Some(
                 2,
             ),
+            batch: None,
+            pause_between: None,
+            fleet: None,
+            max_unhealthy: 0.3,
+            max_percent: None,
+            when_locked: Queue,
             deadline: Some(
                 900s,
             ),

@@ -194,6 +194,7 @@ fn to_event(act: &Act, world: &mut World, started: &mut Vec<RunId>) -> Option<Ru
                     outcome: outcome(*how),
                     output: Output::new("out", "err"),
                     duration_ms: 1,
+                    secrets: std::collections::BTreeMap::new(),
                 };
                 RunEvent::StepOutcome { key, result }
             }
@@ -210,6 +211,7 @@ fn help(index: usize, world: &mut World, started: &mut Vec<RunId>) -> Option<Run
     let run = *started.get(index)?;
     let record = world.runs.record(run)?;
     let act = match &record.need {
+        Some(Need::Lock { .. }) => Act::Wait(60),
         Some(Need::Approval) => Act::Approve(index),
         Some(Need::Confirmation { .. } | Need::StepApproval { .. }) => Act::Confirm(index),
         Some(Need::Manual { .. }) => Act::Manual(index, true),

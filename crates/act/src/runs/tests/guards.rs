@@ -66,13 +66,18 @@ fn a_plan_with_errors_is_refused() {
 #[test]
 fn the_requester_cannot_approve_where_another_person_must() {
     let page = PAGE.replace("limits:", "approve: {by: owners, ttl: 5m}\nlimits:");
-    let mut world = World::new(Settings::default());
+    let owners = ["ana", "bo"].map(str::to_owned).into();
+    let mut world = World::new(Settings {
+        groups: [("owners".to_owned(), owners)].into(),
+        ..Settings::default()
+    });
     let (run, _) = world.start(
         &plan_of(&page, &Part::Fix, &[]),
         "user:ana",
         Trigger::Person,
     );
     assert_eq!(world.approve(run, "user:ana"), [Reason::SelfApproval]);
+    assert_eq!(world.approve(run, "user:cy"), [Reason::NotAllowed]);
     assert!(world.approve(run, "user:bo").contains(&Reason::Approved));
     world.answer(OK, "");
     world.wait(600);
@@ -123,9 +128,121 @@ fn single_steps_ask_for_their_own_approval_or_confirmation() {
 }
 
 fn proposed(world: &mut World) -> RunId {
+    let page = PAGE.replace("cooldown", "when_locked: reject, cooldown");
     world
-        .start(&plan_of(PAGE, &Part::Fix, &[]), "rule:X", Trigger::Alert)
+        .start(&plan_of(&page, &Part::Fix, &[]), "rule:X", Trigger::Alert)
         .0
+}
+
+/// A fix that comes while another run holds the lock is not lost: it waits, and begins when its turn comes.
+#[test]
+fn whoever_finds_the_lock_held_waits_for_its_turn() {
+    let page = PAGE.replace("runs: 2/1h, cooldown: 5m", "lock: web, runs: 9/1h");
+    let plan = plan_of(&page, &Part::Fix, &[]);
+    let mut world = World::new(automatic());
+    let (first, _) = world.start(&plan, "rule:X", Trigger::Automatic);
+    let (second, why) = world.start(&plan, "rule:Y", Trigger::Automatic);
+    assert!(why.contains(&Reason::Queued), "{why:?}");
+    let (third, _) = world.start(&plan, "user:ana", Trigger::Person);
+    assert!(world.approve(third, "user:ana").contains(&Reason::Queued));
+    assert_eq!(world.deliveries.len(), 1);
+    // A restart forgets nobody who waits.
+    world.runs = world.restored();
+    world.answer(OK, "");
+    assert_eq!(world.view(first).state, RunState::Succeeded);
+    assert_eq!(world.view(second).state, RunState::Running);
+    assert_eq!(world.view(third).state, RunState::Queued);
+    world.answer(OK, "");
+    world.answer(OK, "");
+    assert_eq!(world.view(third).state, RunState::Succeeded);
+    let fences = world
+        .deliveries
+        .iter()
+        .map(|d| d.payload["fence"].as_u64().unwrap());
+    assert_eq!(fences.collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn whoever_waits_too_long_or_is_replaced_does_not_run() {
+    let page = PAGE.replace(
+        "runs: 2/1h, cooldown: 5m",
+        "lock: web, when_locked: replace",
+    );
+    let plan = plan_of(&page, &Part::Fix, &[]);
+    let mut world = World::new(automatic());
+    world.start(&plan, "rule:X", Trigger::Automatic);
+    let (second, _) = world.start(&plan, "user:ana", Trigger::Person);
+    world.approve(second, "user:ana");
+    let (third, _) = world.start(&plan, "user:bo", Trigger::Person);
+    world.approve(third, "user:bo");
+    assert_eq!(world.view(second).state, RunState::Cancelled);
+    world.wait(31 * 60);
+    assert_eq!(world.view(third).state, RunState::Expired);
+}
+
+#[test]
+fn broken_glass_goes_past_the_second_person_only_and_is_recorded() {
+    let page = PAGE.replace("limits:", "approve: true\nlimits:");
+    let plan = plan_of(&page, &Part::Fix, &[]);
+    let mut world = World::new(Settings::default());
+    let (run, _) = world.start(&plan, "user:ana", Trigger::Person);
+    let glass = |digest: &str| RunEvent::BreakGlass {
+        run,
+        actor: "user:ana".into(),
+        digest: digest.into(),
+        reason: "nobody else is awake".into(),
+    };
+    assert_eq!(world.step(glass("another")).why, [Reason::DigestMismatch]);
+    let brake = |engaged| RunEvent::Brake {
+        engaged,
+        actor: "user:bo".into(),
+        reason: "stop".into(),
+    };
+    drop(world.step(brake(true)));
+    assert_eq!(world.step(glass(&plan.digest)).why, [Reason::BrakeHeld]);
+    drop(world.step(brake(false)));
+    let why = world.step(glass(&plan.digest)).why;
+    assert!(
+        why.contains(&Reason::BrokeGlass) && why.contains(&Reason::RunStarted),
+        "{why:?}"
+    );
+    assert!(
+        world
+            .timeline
+            .iter()
+            .any(|line| line.contains("break_glass"))
+    );
+    assert_eq!(
+        world
+            .runs
+            .record(run)
+            .unwrap()
+            .break_glass
+            .as_ref()
+            .unwrap()
+            .actor,
+        "user:ana"
+    );
+}
+
+/// A loop that fixes the same thing again and again is a fault, not a cure.
+#[test]
+fn the_same_fix_of_the_same_target_stops_after_three_a_day() {
+    let page = PAGE.replace("runs: 2/1h, cooldown: 5m", "lock: web");
+    let plan = plan_of(&page, &Part::Fix, &[]);
+    let mut world = World::new(automatic());
+    for _ in 0..3 {
+        world.start(&plan, "rule:X", Trigger::Automatic);
+        world.answer(OK, "");
+        world.wait(7_200);
+    }
+    assert_eq!(
+        world.start(&plan, "rule:X", Trigger::Automatic).1,
+        [Reason::SameFixAgain]
+    );
+    world.wait(24 * 3_600);
+    let (_, why) = world.start(&plan, "rule:X", Trigger::Automatic);
+    assert!(why.contains(&Reason::RunStarted), "{why:?}");
 }
 
 #[test]

@@ -157,6 +157,7 @@ impl World {
                 outcome,
                 output: Output::new(stdout, ""),
                 duration_ms: 20,
+                secrets: BTreeMap::new(),
             },
         })
         .why

@@ -39,22 +39,27 @@ pub(super) async fn list(visitor: Visitor) -> Page {
     )))
 }
 
-/// How far a page is from prose to automation.
+/// How far a page has come: what it was given by evidence, what the configuration trusts, else what is written in it.
 fn rung(visitor: &Visitor, runbook: &Runbook) -> &'static str {
+    use bellwether_act::Earned;
+    use bellwether_act::lint::{Rung, readiness};
     use bellwether_act::runs::Automatic;
-    let automatic = match &visitor.app.config().runs.automatic {
+    let trusted = match &visitor.app.config().runs.automatic {
         Automatic::Never => false,
         Automatic::All => true,
         Automatic::These(ids) => ids.contains(&runbook.id),
     };
-    if runbook.steps.is_empty() {
-        "document"
-    } else if automatic {
-        "automatic"
-    } else if runbook.steps.iter().any(|step| step.verify.is_some()) {
-        "guarded"
-    } else {
-        "parameterised"
+    let earned = visitor
+        .app
+        .core
+        .view(|flow| flow.runs.earned(&runbook.id, &runbook.hash));
+    match (earned, readiness(runbook).0) {
+        (Some(Earned::Automatic), _) => "automatic",
+        _ if trusted => "automatic, by configuration",
+        (Some(Earned::Shadow), _) => "shadow",
+        (None, Rung::Document) => "document",
+        (None, Rung::Parameterised) => "parameterised",
+        (None, Rung::Guarded) => "guarded",
     }
 }
 

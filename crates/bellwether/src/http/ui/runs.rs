@@ -29,13 +29,13 @@ const JOURNAL_MAX: u32 = 300;
 
 fn run_state(run: &RunView) -> ui::RunState {
     match run.state {
-        RunState::WaitingApproval => ui::RunState::Waiting,
+        RunState::WaitingApproval | RunState::Queued => ui::RunState::Waiting,
         RunState::Running | RunState::Undoing => ui::RunState::Running,
         RunState::Parked if matches!(run.need, Some(Need::Resolve { .. })) => ui::RunState::Unknown,
         RunState::Parked => ui::RunState::Waiting,
         RunState::Succeeded => ui::RunState::Succeeded,
         RunState::Failed => ui::RunState::Failed,
-        RunState::Cancelled | RunState::Expired => ui::RunState::Cancelled,
+        RunState::Cancelled | RunState::Expired | RunState::Shadowed => ui::RunState::Cancelled,
         RunState::Undone => ui::RunState::Undone,
     }
 }
@@ -222,14 +222,15 @@ fn run_actions(visitor: &Visitor, run: &RunView) -> Vec<ui::StepAction> {
                 &[("digest", &run.digest)],
             ));
         }
-        Some(Need::Confirmation { step }) => {
+        Some(Need::Lock { .. }) => {}
+        Some(Need::Confirmation { step, targets }) => {
             let asks = run.steps.iter().find(|one| one.id == *step);
             actions.push(ui::StepAction {
                 confirm: Some(format!(
                     "Confirm “{}”.",
                     asks.map_or(step.as_str(), |one| one.title.as_str())
                 )),
-                type_this: Some("1".to_owned()),
+                type_this: Some(targets.to_string()),
                 ..action("Confirm", run, "confirm", Tone::Warn, &[])
             });
         }
@@ -289,6 +290,11 @@ fn lang_word(lang: Lang) -> &'static str {
         Lang::Http => "http",
         Lang::Sql => "sql",
         Lang::Manual => "manual",
+        Lang::Kubectl => "kubectl",
+        Lang::Terraform => "terraform",
+        Lang::Ansible => "ansible",
+        Lang::Chef => "chef",
+        Lang::Chat => "chat",
     }
 }
 
