@@ -190,6 +190,7 @@ impl Config {
             page: Arc::new(page),
             runbooks: Arc::new(Library::default()),
             runs: Settings::default(),
+            connections: Connections::default(),
             host: false,
             find_services: false,
             text,
