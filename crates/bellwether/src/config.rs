@@ -191,6 +191,7 @@ impl Config {
             runbooks: Arc::new(Library::default()),
             runs: Settings::default(),
             connections: Connections::default(),
+            lab: LabConfig::default(),
             host: false,
             find_services: false,
             text,
