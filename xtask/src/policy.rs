@@ -39,7 +39,11 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rusqlite", &["bellwether-store"]),
     (
         "tokio-postgres",
-        &["bellwether-store", "bellwether-connect", "bellwether-measure"],
+        &[
+            "bellwether-store",
+            "bellwether-connect",
+            "bellwether-measure",
+        ],
     ),
     ("lettre", &["bellwether-connect"]),
     ("pulldown-cmark", &["bellwether-act", "bellwether-ui"]),
