@@ -119,7 +119,11 @@ async fn ingest(world: &mut World, batch: usize, count: usize) {
             .collect();
         world.take(post(alerts)).await;
     }
-    let took = (world.clock.monotonic() - started).as_secs_f64();
+    let took = world
+        .clock
+        .monotonic()
+        .saturating_sub(started)
+        .as_secs_f64();
     say(&format!("ingest, batches of {batch}"), count, took);
     let started = world.clock.monotonic();
     for from in (0..count).step_by(batch) {
@@ -128,7 +132,11 @@ async fn ingest(world: &mut World, batch: usize, count: usize) {
             .collect();
         world.take(post(alerts)).await;
     }
-    let took = (world.clock.monotonic() - started).as_secs_f64();
+    let took = world
+        .clock
+        .monotonic()
+        .saturating_sub(started)
+        .as_secs_f64();
     say(&format!("the same again, batches of {batch}"), count, took);
 }
 
@@ -141,7 +149,11 @@ async fn one_case(world: &mut World, count: usize) {
     }
     world.now += SignedDuration::from_mins(2);
     world.take(Input::Tick).await;
-    let took = (world.clock.monotonic() - started).as_secs_f64();
+    let took = world
+        .clock
+        .monotonic()
+        .saturating_sub(started)
+        .as_secs_f64();
     say("alerts of one case, one by one", count, took);
     let started = world.clock.monotonic();
     for n in 0..count {
@@ -149,7 +161,11 @@ async fn one_case(world: &mut World, count: usize) {
         alert.starts_at = Some(world.now - SignedDuration::from_mins(1));
         world.take(post(vec![alert])).await;
     }
-    let took = (world.clock.monotonic() - started).as_secs_f64();
+    let took = world
+        .clock
+        .monotonic()
+        .saturating_sub(started)
+        .as_secs_f64();
     say("ends of one case's alerts, one by one", count, took);
 }
 
@@ -164,7 +180,11 @@ async fn storm(world: &mut World, count: usize) {
     }
     world.now += SignedDuration::from_secs(2);
     let made = world.take(Input::Tick).await;
-    let took = (world.clock.monotonic() - started).as_secs_f64();
+    let took = world
+        .clock
+        .monotonic()
+        .saturating_sub(started)
+        .as_secs_f64();
     say("new groups flushed", made.len(), took);
     begin(world, made).await;
 }
@@ -181,7 +201,11 @@ async fn begin(world: &mut World, made: Vec<bellwether_model::DeliveryId>) {
         .begin_attempts(made, begin)
         .await
         .expect("begun");
-    let took = (world.clock.monotonic() - started).as_secs_f64();
+    let took = world
+        .clock
+        .monotonic()
+        .saturating_sub(started)
+        .as_secs_f64();
     say("attempts begun", begun.len(), took);
 }
 
@@ -196,14 +220,22 @@ async fn escalations(world: &mut World, count: usize) {
     world.now += SignedDuration::from_mins(5);
     let started = world.clock.monotonic();
     let made = world.take(Input::Tick).await;
-    let took = (world.clock.monotonic() - started).as_secs_f64();
+    let took = world
+        .clock
+        .monotonic()
+        .saturating_sub(started)
+        .as_secs_f64();
     say(
         "escalations due at once, decided and stored",
         made.len(),
         took,
     );
     begin(world, made).await;
-    let took = (world.clock.monotonic() - started).as_secs_f64();
+    let took = world
+        .clock
+        .monotonic()
+        .saturating_sub(started)
+        .as_secs_f64();
     say("escalations handed over", count, took);
 }
 

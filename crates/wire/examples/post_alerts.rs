@@ -149,7 +149,7 @@ fn storm(address: &str, listen: &str, groups: usize, prefix: &str) {
     let posted = started.elapsed();
     let mut told: BTreeMap<String, Instant> = BTreeMap::new();
     while told.len() < groups {
-        let Ok((name, at)) = hear.recv_timeout(Duration::from_secs(60)) else {
+        let Ok((name, at)) = hear.recv_timeout(Duration::from_mins(1)) else {
             break;
         };
         if name.starts_with(prefix) {

@@ -80,7 +80,7 @@ async fn hand_over(stage: &Stage, browser: &Browser, window: Window) {
     assert!(from.ends_with(":00") || from.ends_with(":30"), "{filled}");
     browser.click("#override button.primary").await.unwrap();
     browser
-        .wait_until("return /override is set/i.test(document.querySelector('#main').textContent);")
+        .wait_until("return document.querySelector('rect.shift.override') !== null;")
         .await
         .unwrap();
     let overrides = browser

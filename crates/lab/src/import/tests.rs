@@ -90,7 +90,8 @@ proptest! {
 
     #[test]
     fn numbers_one_to_a_line_are_read(values in prop::collection::vec(-1e9f64..1e9, 1..50)) {
-        let text: String = values.iter().map(|v| format!("{v}\n")).collect();
+        let lines: Vec<String> = values.iter().map(f64::to_string).collect();
+        let text = lines.join("\n");
         prop_assert_eq!(&read("x", &text, None).unwrap()[0].values, &values);
     }
 }

@@ -136,10 +136,8 @@ impl Pager {
                     self.closed_by_hand.insert(slot, case.id);
                 }
             }
-        } else {
-            if !slot.0.is_empty() {
-                self.open_cases.insert(slot, case.id);
-            }
+        } else if !slot.0.is_empty() {
+            self.open_cases.insert(slot, case.id);
         }
         self.own_pages(&case);
         let id = case.id;

@@ -15,7 +15,7 @@ use super::Fault;
 use crate::cli::Exp;
 use crate::commands::say;
 
-const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+const REQUEST_LIMIT: Duration = Duration::from_mins(1);
 const REQUESTS_MAX: u64 = 100_000;
 
 pub(super) fn run(command: Exp) -> Result<ExitCode, Fault> {

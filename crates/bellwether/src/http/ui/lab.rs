@@ -4,6 +4,7 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use axum::extract::Path;
+use bellwether_lab::calibrate::Calibration;
 use bellwether_lab::compare::Report;
 use bellwether_lab::experiment::Experiment;
 use bellwether_lab::gate::{self, GateConfig, History};
@@ -249,7 +250,7 @@ fn read_series(file: &FilePath) -> Result<Read, String> {
             error_rate: series
                 .calibration
                 .as_ref()
-                .map_or_else(|| "too short to say".to_owned(), |found| found.line()),
+                .map_or_else(|| "too short to say".to_owned(), Calibration::line),
             picture: pictures::series(series),
         })
         .collect();
