@@ -29,9 +29,10 @@ fn a_run_prints_what_was_measured_and_writes_its_files() {
             .args(["--assert", "service.p50>1h"]),
         60,
     );
-    // The second condition cannot hold.
-    assert_eq!(ran.code, Some(1), "{}", ran.err);
     let report: Value = serde_json::from_str(&ran.out).unwrap();
+    // The second condition cannot hold; a generator that a busy machine made late says so first.
+    let code = if report["valid"] == true { 1 } else { 3 };
+    assert_eq!(ran.code, Some(code), "{}", ran.err);
     assert_eq!(report["requests"], 200);
     for kind in ["latency", "service"] {
         for name in ["p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms"] {

@@ -95,7 +95,7 @@ mod tests {
                 format!("{} {time} {value:?}", series.labels)
             })
             .collect();
-        insta::assert_snapshot!(shown[0], @r#"{__name__="bellwether_load_answered_per_second", run="r1", target="http://x/"} 1767225602500 Float(200.0)"#);
-        insta::assert_snapshot!(shown[6], @r#"{__name__="bellwether_load_latency_seconds", quantile="0.99", run="r1", target="http://x/"} 1767225602500 Float(0.02)"#);
+        insta::assert_snapshot!(shown[0], @r#"bellwether_load_answered_per_second{run="r1", target="http://x/"} 1767225602500 Float(200.0)"#);
+        insta::assert_snapshot!(shown[6], @r#"bellwether_load_latency_seconds{quantile="0.99", run="r1", target="http://x/"} 1767225602500 Float(0.02)"#);
     }
 }
