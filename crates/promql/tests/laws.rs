@@ -329,6 +329,8 @@ proptest! {
     fn a_range_is_its_instants(data in data(), query in query(), delayed: bool, start in 0..300_000_i64, step in 1..60_000_i64) {
         // With late name removal, `or` gives a series of a range one name or none for all steps, as upstream does.
         prop_assume!(!(delayed && query.contains(") or (")));
+        // Which of equal elements topk and bottomk keep is not defined; sums of groups are often equal.
+        prop_assume!(!(query.contains("topk") || query.contains("bottomk")));
         let engine = engine(delayed);
         let source = Source(data);
         let expr = engine.parse(&query).map_err(|e| TestCaseError::fail(format!("{query}: {e}")))?;
@@ -358,6 +360,8 @@ proptest! {
         prop_assume!(!query.contains("end()"));
         // As above: with late name removal a series of `or` has one name, or none, for all steps of a range.
         prop_assume!(!(delayed && query.contains(") or (")));
+        // Which of equal elements topk and bottomk keep is not defined; sums of groups are often equal.
+        prop_assume!(!(query.contains("topk") || query.contains("bottomk")));
         let engine = engine(delayed);
         let source = Source(data);
         let expr = engine.parse(&query).unwrap();

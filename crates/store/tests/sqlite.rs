@@ -173,7 +173,7 @@ async fn state_is_there_after_opening_again() {
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(count_of(&store, 1).await, 1);
     let stats = store.stats().await.unwrap();
-    assert_eq!((stats.engine, stats.schema_version), ("sqlite", 1));
+    assert_eq!((stats.engine, stats.schema_version), ("sqlite", 2));
     assert!(stats.bytes > 4096);
 }
 

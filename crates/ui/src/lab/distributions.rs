@@ -69,11 +69,15 @@ pub fn distributions(it: &Distributions) -> Markup {
         path(&points) + "Z"
     };
     let spoken = format!(
-        "{}: {} against {}, effect {:+.1} per cent, from {} to {}: {}",
+        "{}: {} against {}, effect {}, from {} to {}: {}",
         it.title,
         it.candidate_name,
         it.base_name,
-        it.effect,
+        if it.effect.is_finite() {
+            format!("{:+.1} per cent", it.effect)
+        } else {
+            "not known".to_owned()
+        },
         bound(it.low),
         bound(it.high),
         it.verdict
