@@ -207,7 +207,7 @@ fn a_newer_schema_and_another_program_s_file_are_refused() {
             refused,
             StoreError::NewerSchema {
                 found: 7,
-                known: 1,
+                known: 2,
                 ..
             }
         ),
