@@ -2,7 +2,7 @@
 //!
 //! What it does: replays rule groups over a range of stored samples ([`replay()`]), sends the alerts through the pager's own
 //! grouping, inhibition, silences and repeats ([`pages`]), and scores the pages against labelled incidents ([`score`]).
-//! [`run`] does all of it, in several phases of the slots, and gives a [`Report`]; [`sweep`] tries thresholds and
+//! [`run()`] does all of it, in several phases of the slots, and gives a [`Report`]; [`sweep`] tries thresholds and
 //! durations of one alert on one evaluation.
 //!
 //! Data flow: rules -> order (who reads whom) -> batches of rules, evaluated by ranges where that is the same as slot by

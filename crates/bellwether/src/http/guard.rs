@@ -3,7 +3,7 @@
 //! - A request over loopback may read without saying who it is, unless its `Host` is foreign (a page elsewhere that
 //!   rebinds a name to 127.0.0.1 gets nothing) or the external address says that a proxy lets others in. Everything
 //!   else needs a session or an API token.
-//! - Callers from elsewhere send so many requests and no more ([`limits`](super::limits)).
+//! - Callers from elsewhere send so many requests and no more ([`limits`]).
 //! - A session that changes something must carry its CSRF token (header `X-CSRF-Token` or form field `csrf`).
 
 use std::net::{IpAddr, SocketAddr};
